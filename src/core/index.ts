@@ -1,0 +1,6 @@
+export * from './errors.ts'
+export * from './json.ts'
+export * from './duration.ts'
+export * from './ids.ts'
+export * from './ports.ts'
+export * from './route.ts'
