@@ -32,3 +32,20 @@ export interface Caller {
   readonly person: string | null
   readonly tokenId: string | null
 }
+
+export interface HandlerContext {
+  // The server has checked these against the route's schemas before the handler sees them.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly params: any
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly query: any
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly body: any
+  readonly caller: Caller
+  readonly request: { readonly headers: Readonly<Record<string, string>>; readonly rawBody: Uint8Array }
+}
+/** A route with the function that answers it; a part's door gives a list of these to the server. */
+export interface Handler {
+  readonly route: Route
+  handle(ctx: HandlerContext): Promise<unknown>
+}
