@@ -1,0 +1,3 @@
+export * from './http.ts'
+export * from './journal.ts'
+export * from './process.ts'
