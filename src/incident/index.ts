@@ -1,0 +1,5 @@
+export * from './contract.ts'
+export * from './errors.ts'
+export * from './model.ts'
+export { Incidents, view, type IncidentDeps } from './service.ts'
+export { incidentHandlers } from './routes.ts'

@@ -1,0 +1,126 @@
+import { CORE, ReglazeError, type Caller, type Json, type OpenItem } from '../core/index.ts'
+import type { Config } from '../config/index.ts'
+import { append } from '../ledger/index.ts'
+import type { Store, Tx } from '../store/index.ts'
+import { INCIDENT } from './errors.ts'
+import { label, PHASES, type Incident, type Phase } from './model.ts'
+import * as rows from './store.ts'
+
+export interface IncidentDeps {
+  readonly store: Store
+  readonly config: () => Config
+  /** Everything that still stands open, asked of every part (DESIGN §2, CloseCheck). */
+  readonly openItems: (incidentId: string) => Promise<OpenItem[]>
+  /** Pages the person who is on call for the service, in the same transaction. Returns the DRI. */
+  readonly page: (tx: Tx, incident: Incident) => Promise<string | null>
+  /** Writes and signs the certificate of a closed incident; may be repeated. Returns its file name and text. */
+  readonly certify: (incident: Incident) => Promise<{ name: string; text: string }>
+}
+
+export class Incidents {
+  readonly #deps: IncidentDeps
+  constructor(deps: IncidentDeps) {
+    this.#deps = deps
+  }
+
+  async get(idOrLabel: string): Promise<Incident> {
+    const found = await rows.find(this.#deps.store.db, idOrLabel)
+    if (!found) throw new ReglazeError(INCIDENT.INCIDENT_NOT_FOUND, `there is no incident ${idOrLabel}`)
+    return found
+  }
+  /** The incident, if it is open; INCIDENT_CLOSED otherwise. */
+  async getOpen(idOrLabel: string): Promise<Incident> {
+    const found = await this.get(idOrLabel)
+    if (found.state !== 'open') throw new ReglazeError(INCIDENT.INCIDENT_CLOSED, `${label(found)} is closed`)
+    return found
+  }
+  list(all: boolean): Promise<Incident[]> {
+    return rows.list(this.#deps.store.db, all)
+  }
+  phases(id: string): Promise<rows.PhaseRow[]> {
+    return rows.phases(this.#deps.store.db, id)
+  }
+
+  /** Opens an incident in the caller's transaction, unless one is open for the service: then it is returned. */
+  async openIn(tx: Tx, o: { service: string; title: string; severity: number; by: string; source: Json }): Promise<{ incident: Incident; isNew: boolean }> {
+    const service = this.#deps.config().services.find((s) => s.id === o.service)
+    const present = await rows.openFor(tx, o.service)
+    if (present) return { incident: present, isNew: false }
+    const incident = await rows.insert(tx, { title: o.title, service: o.service, team: service?.team ?? null, severity: o.severity, openedBy: o.by, dri: null })
+    await append(tx, { kind: 'incident.opened', incident: incident.id, subject: incident.id, actor: o.by, data: { label: label(incident), title: o.title, service: o.service, severity: o.severity, source: o.source } })
+    return { incident, isNew: true }
+  }
+
+  async openByHand(o: { service: string; title: string; severity: number }, caller: Caller): Promise<Incident> {
+    if (!this.#deps.config().services.some((s) => s.id === o.service)) {
+      throw new ReglazeError(INCIDENT.UNKNOWN_SERVICE, `there is no service "${o.service}"`, { hint: `Known services: ${this.#deps.config().services.map((s) => s.id).join(', ')}` })
+    }
+    return this.#deps.store.db.transaction().execute(async (tx) => {
+      const { incident, isNew } = await this.openIn(tx, { ...o, by: caller.name, source: { by: 'hand' } })
+      if (!isNew) return incident
+      const dri = await this.#deps.page(tx, incident)
+      if (dri) await this.setDri(tx, incident.id, dri, caller.name)
+      return { ...incident, dri }
+    })
+  }
+
+  async setDri(tx: Tx, id: string, person: string, by: string): Promise<void> {
+    await rows.setDri(tx, id, person)
+    await append(tx, { kind: 'incident.dri', incident: id, subject: id, actor: by, data: { dri: person } })
+  }
+
+  async acknowledged(tx: Tx, id: string, person: string, pageId: string): Promise<void> {
+    if (await rows.acknowledge(tx, id, person)) await append(tx, { kind: 'incident.acknowledged', incident: id, subject: id, actor: person, data: { page: pageId } })
+  }
+
+  async alertsResolved(tx: Tx, id: string, resolved: boolean, source: Json): Promise<void> {
+    await rows.setAlertsResolved(tx, id, resolved)
+    await append(tx, { kind: resolved ? 'incident.alerts-resolved' : 'incident.alert-again', incident: id, subject: id, actor: 'alerts', data: source })
+  }
+
+  /** Marks a phase; evidence of a repeated call is merged with the earlier one. */
+  async mark(id: string, phase: Phase, state: 'active' | 'done', evidence: Json, by: string): Promise<void> {
+    await this.#deps.store.db.transaction().execute(async (tx) => {
+      await rows.setPhase(tx, id, phase, state, evidence, by)
+      await append(tx, { kind: `phase.${state}`, incident: id, subject: phase, actor: by, data: { phase, evidence } })
+    })
+  }
+
+  async overview(incident: Incident) {
+    const have = new Map((await this.phases(incident.id)).map((p) => [p.phase, p]))
+    const phases = PHASES.map((phase) => {
+      const row = have.get(phase)
+      return row ? { phase, state: row.state, evidence: row.evidence, at: row.at.toISOString(), by: row.by_whom } : { phase, state: 'pending' as const, evidence: {}, at: null, by: null }
+    })
+    return { incident: view(incident), phases, open: incident.state === 'open' ? await this.#deps.openItems(incident.id) : [] }
+  }
+
+  /** The close gate: asks every part what still stands open, inside one decision; repeated calls on a closed incident give the certificate again. */
+  async close(idOrLabel: string, caller: Caller) {
+    const incident = await this.get(idOrLabel)
+    if (incident.state === 'open') {
+      const open = await this.#deps.openItems(incident.id)
+      if (open.length > 0) {
+        await this.#deps.store.db.transaction().execute((tx) => append(tx, { kind: 'incident.close-refused', incident: incident.id, subject: incident.id, actor: caller.name, data: { open: open as unknown as Json } }))
+        throw new ReglazeError(INCIDENT.CLOSE_REFUSED, `${label(incident)} cannot be closed: ${open.length} ${open.length === 1 ? 'thing stands' : 'things stand'} open\n${open.map((o) => `  ${o.what}  →  ${o.command}`).join('\n')}`, { data: { open } })
+      }
+      await this.#deps.store.db.transaction().execute(async (tx) => {
+        if (!(await rows.close(tx, incident.id, caller.name))) throw new ReglazeError(CORE.WRONG_STATE, `${label(incident)} was closed meanwhile`)
+        await append(tx, { kind: 'incident.closed', incident: incident.id, subject: incident.id, actor: caller.name, data: { label: label(incident), service: incident.service, opened_at: incident.opened_at } })
+      })
+    }
+    const closed = await this.get(incident.id)
+    const certificate = await this.#deps.certify(closed)
+    return { incident: view(closed), certificate: certificate.name }
+  }
+
+  async certificate(idOrLabel: string): Promise<{ name: string; text: string }> {
+    const incident = await this.get(idOrLabel)
+    if (incident.state !== 'closed') throw new ReglazeError(CORE.WRONG_STATE, `${label(incident)} is still open`, { hint: `reglaze incident close ${label(incident)}` })
+    return this.#deps.certify(incident)
+  }
+}
+
+export function view(incident: Incident) {
+  return { ...incident, label: label(incident) }
+}
