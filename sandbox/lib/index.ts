@@ -1,3 +1,7 @@
+export * from './cloud-client.ts'
+export * from './faults.ts'
+export * from './git.ts'
 export * from './http.ts'
 export * from './journal.ts'
 export * from './process.ts'
+export * from './tokens.ts'

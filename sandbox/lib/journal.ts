@@ -114,9 +114,7 @@ class FileJournal<S, R> implements Journal<S, R> {
 
   #enqueue(p: Pending): void {
     this.#queue.push(p)
-    this.#running ??= this.#drain().finally(() => {
-      this.#running = null
-    })
+    this.#running ??= this.#drain()
   }
 
   // One writer; whatever came while a sync ran goes into the next one (group commit).
@@ -139,6 +137,8 @@ class FileJournal<S, R> implements Journal<S, R> {
       for (const p of batch) p.done?.()
       if (this.#records >= (this.#o.snapshotEvery ?? 5000) && this.#queue.length === 0) this.#snapshot()
     }
+    // In the same turn as the last look at the queue, so that no record can come in between and wait for ever.
+    this.#running = null
   }
 
   // Runs only when no record waits, so that the state equals what is on disk. New file first, then the snapshot that

@@ -1,19 +1,10 @@
 import { defineErrors } from '../core/errors.ts'
 
-/** Codes shared by all connectors. Beside them connectors throw CORE.OUTSIDE_FAILED and CORE.OUTCOME_UNKNOWN. */
+/**
+ * Codes shared by all connectors. Beside them connectors throw CORE.OUTSIDE_FAILED (refused credential, throttled,
+ * server error, not reachable) and CORE.OUTCOME_UNKNOWN.
+ */
 export const CONNECTOR = defineErrors({
-  CONNECTOR_REFUSED: {
-    kind: 'outside',
-    about: 'An outside system did not accept our credential, or our credential lacks a right there.',
-    hint: 'Compare the rights of the credential with the list of least permissions in the README of that connector.',
-    retryable: true,
-  },
-  CONNECTOR_THROTTLED: {
-    kind: 'outside',
-    about: 'An outside system asks us to slow down.',
-    hint: 'Nothing to do: the work is repeated after the time that the system asked for.',
-    retryable: true,
-  },
   CONNECTOR_LOCKED: {
     kind: 'outside',
     about: 'A lock in an outside system blocks the change.',

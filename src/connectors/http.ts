@@ -29,8 +29,9 @@ export interface HttpAnswer {
 /**
  * One HTTP call with a deadline. No retries: repeating is the caller's loop.
  * Throws OUTCOME_UNKNOWN when a write may have had its effect (the connection existed and then no answer came),
- * OUTSIDE_FAILED when it certainly had none or the system answered with an error, and the CONNECTOR_* codes for
- * 401/403, 409, 423 and 429.
+ * OUTSIDE_FAILED when it certainly had none or the system answered with an error (`data.status` tells which), and
+ * CONNECTOR_NOT_THERE, CONNECTOR_CONFLICT, CONNECTOR_LOCKED for 404, 409 and 423. A gateway's 502 or 504 to a write is
+ * an unknown outcome too: the system behind it may have done the work.
  */
 export async function callHttp(call: HttpCall): Promise<HttpAnswer> {
   const answer = await send(call)
@@ -84,16 +85,22 @@ function transportError(call: HttpCall, e: Error, connected: boolean, timedOut: 
 function statusError(call: HttpCall, answer: HttpAnswer): ReglazeError {
   const what = `${call.system}: ${call.method} ${withoutSecrets(call.url)} answered ${answer.status}`
   const message = `${what}: ${messageOf(answer.body)}`
+  const write = call.method !== 'GET' && !call.readOnly
+  if (write && (answer.status === 502 || answer.status === 504)) return outcomeUnknown(`${message}; whether it took effect is not known`)
   const data = { status: answer.status, retryAfter: answer.headers['retry-after'] ?? null }
-  const code: Record<number, string> = {
-    401: CONNECTOR.CONNECTOR_REFUSED,
-    403: CONNECTOR.CONNECTOR_REFUSED,
-    404: CONNECTOR.CONNECTOR_NOT_THERE,
-    409: CONNECTOR.CONNECTOR_CONFLICT,
-    423: CONNECTOR.CONNECTOR_LOCKED,
-    429: CONNECTOR.CONNECTOR_THROTTLED,
-  }
-  return new ReglazeError(code[answer.status] ?? CORE.OUTSIDE_FAILED, message, { data })
+  const hint = STATUS_HINT[answer.status]
+  return new ReglazeError(STATUS_CODE[answer.status] ?? CORE.OUTSIDE_FAILED, message, { data, ...(hint ? { hint } : {}) })
+}
+
+const STATUS_CODE: Readonly<Record<number, string>> = {
+  404: CONNECTOR.CONNECTOR_NOT_THERE,
+  409: CONNECTOR.CONNECTOR_CONFLICT,
+  423: CONNECTOR.CONNECTOR_LOCKED,
+}
+const STATUS_HINT: Readonly<Record<number, string>> = {
+  401: 'The credential of this connector is not accepted: renew it and put the new one where the configuration refers to.',
+  403: 'The credential lacks a right: compare it with the least permissions in the README of this connector.',
+  429: 'The system asks to slow down; the work is repeated later by itself.',
 }
 
 /** The readable part of an error body: `{error:{message}}`, `{message}`, `{error}`, JSON:API `{errors:[{title, detail}]}`, or text. */
