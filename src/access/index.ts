@@ -1,0 +1,7 @@
+export * from './contract.ts'
+export * from './errors.ts'
+export * from './model.ts'
+export * from './decide.ts'
+export { Access, type AccessDeps } from './service.ts'
+export { accessHandlers } from './routes.ts'
+export { startAccessLoop } from './loop.ts'
