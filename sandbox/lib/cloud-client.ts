@@ -48,10 +48,9 @@ export class CloudClient {
     throw new CloudError(res.status, error?.code ?? 'Unknown', error?.message ?? `${method} ${path} answered ${res.status}`)
   }
 
-  /** All objects of a collection (`instances`, `routes`, …), whichever way the list is wrapped. */
+  /** All objects of a collection (`instances`, `routes`, …), or those of one name. */
   async list(collection: string, name?: string): Promise<CloudObject[]> {
     const answer = await this.call('GET', `/v1/${collection}${name === undefined ? '' : `?name=${encodeURIComponent(name)}`}`)
-    const list = Array.isArray(answer) ? answer : Object.values((answer ?? {}) as Record<string, Json>).find((v) => Array.isArray(v))
-    return (list ?? []) as unknown as CloudObject[]
+    return (answer as { items: CloudObject[] }).items
   }
 }
