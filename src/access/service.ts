@@ -13,8 +13,8 @@ export interface AccessDeps {
   readonly store: Store
   readonly config: () => Config
   readonly grantable: (connector: string) => Grantable
-  /** Resolves `INC-42` to an open incident. */
-  readonly incident: (idOrLabel: string) => Promise<{ id: string; label: string }>
+  /** Resolves `INC-42` to an incident. */
+  readonly incident: (idOrLabel: string) => Promise<{ id: string; label: string; open: boolean }>
   /** Everything that a policy may ask about this person in this incident. */
   readonly facts: (person: string, incidentId: string) => Promise<PolicyFacts>
   /** Tells people loudly: stuck revocations, emergency use. */
@@ -61,6 +61,7 @@ export class Access {
     const ms = o.duration ? parseDuration(o.duration) : Math.min(maxMs, parseDuration(role.default_duration ?? role.max_duration))
     if (ms > maxMs) throw new ReglazeError(ACCESS.DURATION_TOO_LONG, `${o.duration} is longer than ${role.id} allows (${role.max_duration})`)
     const incident = await this.deps.incident(o.incident)
+    if (!incident.open) throw new ReglazeError(CORE.WRONG_STATE, `${incident.label} is closed: no access is given in it`)
     const present = (await rows.list(this.#db, { incident: incident.id, person: person.id })).find((g) => g.role === role.id && !g.end_asked_at && !g.overdue)
     if (present) return this.view(present.id)
     const { decision, facts } = await this.explain(role.id, incident.id, person.id)

@@ -105,6 +105,8 @@ export const automationSchema = z.strictObject({
   /** Services and resources that it acts on. */
   services: ids.default([]),
   acts_on: z.array(z.string()).default([]),
+  /** Identities that a hold of it must never block besides the DRI, e.g. our own revoker at a control plane. */
+  passes: z.array(z.string()).default([]),
   /** How long it needs to notice a change: a hold is read back over two of these. */
   period: duration.default('2m'),
 })
@@ -160,7 +162,6 @@ export const configSchema = z.strictObject({
   roles: z.array(roleSchema).default([]),
   alert_sources: z.array(alertSourceSchema).default([]),
   paging: z.strictObject({ connector: id, public_url: z.string().optional() }).optional(),
-  locks: z.array(z.strictObject({ automation: id })).default([]),
 })
 
 export type Config = z.infer<typeof configSchema>

@@ -31,6 +31,8 @@ export interface Caller {
   readonly role: ApiRole | 'public'
   readonly person: string | null
   readonly tokenId: string | null
+  /** What the token may be used for: `api`, `state` (read and write Terraform state), `state-read`. */
+  readonly scopes?: readonly string[]
 }
 
 export interface HandlerContext {
