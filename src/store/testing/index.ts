@@ -1,0 +1,2 @@
+export { useTestStore } from './store.ts'
+export type { TestStore } from './store.ts'
