@@ -1,0 +1,7 @@
+export * from './contract.ts'
+export * from './errors.ts'
+export * from './model.ts'
+export { Pause, view as holdView, type PauseDeps } from './service.ts'
+export { pauseHandlers } from './routes.ts'
+export { startPauseLoop } from './loop.ts'
+export { StateBackend, stateHold, type StateRequest, type StateAnswer } from './state-backend.ts'
