@@ -146,16 +146,25 @@ function parse(text: string): Json {
 
 /** Joins `'METHOD /path/:param'` → handler into one handler; 404 for an unknown path, 405 for an unknown method. */
 export function router(table: Readonly<Record<string, Handler>>): Handler {
-  const routes = Object.entries(table).map(([key, handler]) => {
+  const match = routeTable(table)
+  return (call) => {
+    const found = match(call)
+    return found.value({ ...call, params: found.params })
+  }
+}
+
+/** Finds the entry of a table `'METHOD /path/:param'` → anything that fits a call; throws 404 or 405. */
+export function routeTable<T>(table: Readonly<Record<string, T>>): (call: Call) => { value: T; params: Record<string, string> } {
+  const routes = Object.entries(table).map(([key, value]) => {
     const [method, pattern] = splitOnce(key, ' ')
-    return { method, parts: pattern.split('/').filter(Boolean), handler }
+    return { method, parts: pattern.split('/').filter(Boolean), value }
   })
   return (call) => {
     let pathKnown = false
     for (const route of routes) {
       const params = matchPath(route.parts, call.segments)
       if (!params) continue
-      if (route.method === call.method) return route.handler({ ...call, params })
+      if (route.method === call.method) return { value: route.value, params }
       pathKnown = true
     }
     if (pathKnown) throw new ApiError(405, 'MethodNotAllowed', `${call.method} is not offered at ${call.path}`)

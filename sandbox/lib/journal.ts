@@ -51,6 +51,8 @@ class FileJournal<S, R> implements Journal<S, R> {
   #queue: Pending[] = []
   #running: Promise<void> | null = null
   #failed: Error | null = null
+  /** Records that were committed and are not yet durable. */
+  #unsafe = 0
 
   constructor(o: JournalOptions<S, R>) {
     this.#o = o
@@ -63,7 +65,12 @@ class FileJournal<S, R> implements Journal<S, R> {
     return new Promise((resolve, reject) => {
       if (this.#failed) return reject(this.#failed)
       this.#o.apply(this.state, record)
-      this.#enqueue({ line: `${JSON.stringify(record)}\n`, sync: true, done: resolve })
+      this.#unsafe++
+      const done = (): void => {
+        this.#unsafe--
+        resolve()
+      }
+      this.#enqueue({ line: `${JSON.stringify(record)}\n`, sync: true, done })
     })
   }
 
@@ -75,7 +82,7 @@ class FileJournal<S, R> implements Journal<S, R> {
 
   settled(): Promise<void> {
     if (this.#failed) return Promise.reject(this.#failed)
-    if (!this.#queue.some((p) => p.sync) && !this.#running) return Promise.resolve()
+    if (this.#unsafe === 0) return Promise.resolve()
     return new Promise((resolve) => this.#enqueue({ line: '', sync: true, done: resolve }))
   }
 
