@@ -55,7 +55,7 @@ export class StateBackend {
     const readOnly = !scopes.includes('state')
     if (readOnly && r.method !== 'GET') return { status: 403, body: 'this token may only read state (use -lock=false)' }
     const hold = await this.hold(r.name)
-    if (hold && !readOnly && !(await this.#passes(hold, r.caller))) return r.method === 'UNLOCK' ? this.#unlock(r) : { status: 423, body: JSON.stringify(this.#holdInfo(hold)) }
+    if (hold && !readOnly && !(await this.#passes(hold, r.caller)) && !(await this.#inFlight(hold, r))) return r.method === 'UNLOCK' ? this.#unlock(r) : { status: 423, body: JSON.stringify(this.#holdInfo(hold)) }
     if (r.method === 'GET') return this.#get(r.name)
     if (r.method === 'POST') return this.#post(r)
     if (r.method === 'LOCK') return this.#lock(r)
@@ -71,6 +71,13 @@ export class StateBackend {
     if (names.some((n) => hold.passes.includes(n))) return true
     const also = await this.#alsoPasses(hold.incident_id)
     return names.some((n) => also.includes(n))
+  }
+  /** A run that had the lock before the hold may end: refusing its write would lose the state of what it has already changed. */
+  async #inFlight(hold: HoldRow, r: StateRequest): Promise<boolean> {
+    if (r.method === 'LOCK') return false
+    const lock = await lockOf(this.#store.db, r.name)
+    if (!lock || lock.by_whom !== r.caller.name || lock.at >= hold.at) return false
+    return r.method !== 'POST' || lock.lock_id === r.lockId
   }
   /** Terraform up to 1.14 prints only the ID to the person who is stopped, so the reason stands there. */
   #holdInfo(hold: HoldRow): LockInfo {
@@ -163,9 +170,10 @@ interface LockRow {
   lock_id: string
   info: Json
   by_whom: string
+  at: Date
 }
 async function lockOf(db: Store['db'] | Tx, name: string): Promise<LockRow | null> {
-  return (await sql<LockRow>`select lock_id, info, by_whom from tf_locks where name = ${name}`.execute(db)).rows[0] ?? null
+  return (await sql<LockRow>`select lock_id, info, by_whom, at from tf_locks where name = ${name}`.execute(db)).rows[0] ?? null
 }
 
 /** The hold on a state that we serve ourselves, as one more Pausable. Target: `{ state: NAME }`. */
