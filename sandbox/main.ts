@@ -5,12 +5,22 @@ type Program = (argv: readonly string[]) => Promise<unknown>
 
 const PROGRAMS: Readonly<Record<string, () => Promise<Program>>> = {
   cloud: async () => (await import('./cloud/index.ts')).cloudProgram,
+  gitops: async () => (await import('./gitops/command.ts')).gitopsCommand,
+  runner: async () => (await import('./runner/command.ts')).runnerCommand,
+  autoscaler: async () => (await import('./autoscaler/command.ts')).autoscalerCommand,
+  up: async () => (await import('./up/command.ts')).upCommand,
+  down: async () => (await import('./up/command.ts')).downCommand,
 }
 
 const [name = '', ...rest] = process.argv.slice(2)
 const load = Object.hasOwn(PROGRAMS, name) ? PROGRAMS[name] : undefined
 if (load) {
-  await (await load())(rest)
+  try {
+    await (await load())(rest)
+  } catch (e) {
+    process.stderr.write(`${name}: ${(e as Error).message}\n`)
+    process.exitCode = 2
+  }
 } else {
   process.stderr.write(`sandbox: unknown command "${name}"\nprograms: ${Object.keys(PROGRAMS).join(', ')}\n`)
   process.exitCode = 2
