@@ -242,3 +242,39 @@ export interface ChangedAttribute {
   readonly before: Json
   readonly after: Json
 }
+
+export interface Undone {
+  readonly by: string
+  readonly at: string
+  readonly event: string
+  /** reverted: the earlier value is back · overwritten: another value is there · deleted · recreated */
+  readonly how: 'reverted' | 'overwritten' | 'deleted' | 'recreated'
+  readonly attributes: readonly string[]
+}
+export interface Modification {
+  /** Null until it is stored. */
+  readonly id: string | null
+  readonly event: string
+  readonly at: string
+  readonly actor: string
+  readonly credential: string
+  readonly sourceIdentity: string | null
+  readonly action: string
+  readonly request: string
+  readonly resource: ModificationResource
+  readonly address: string | null
+  /** The whole object before and after, as the audit log tells; null = it did not exist. */
+  readonly before: Json
+  readonly after: Json
+  /** Only what differs. */
+  readonly attributes: Readonly<Record<string, ChangedAttribute>>
+  readonly grant: string | null
+  readonly incident: string | null
+  readonly person: string | null
+  readonly verdict: Verdict
+  readonly why: string
+}
+
+/** The life of an uploaded recording; the same pairs are in the database. */
+export type RecordingState = 'open' | 'complete' | 'partial'
+export const RECORDING_TRANSITIONS: readonly (readonly [RecordingState, RecordingState])[] = [['open', 'complete'], ['open', 'partial']]
