@@ -34,13 +34,22 @@ export interface Node {
   stop(): Promise<void>
 }
 
+export interface NodeOptions {
+  readonly url: string
+  /** application_name of its connection. */
+  readonly name: string
+  readonly log: Log
+  /** Called when the database does not answer; an embedded one is started again here. */
+  revive?(): Promise<void>
+}
+
 let incarnations = 0
 
 /**
  * Registers this process and keeps its beat, on a connection of its own, so that a busy pool never looks like a death.
  * The database's clock decides who is alive (not reglaze.now(): a lease measures a process, not a deadline of the product).
  */
-export async function startNode(o: { url: string; log: Log; beatMs?: number }): Promise<Node> {
+export async function startNode(o: NodeOptions): Promise<Node> {
   const host = hostKey()
   const newKey = (): string => `${hostname()}:${process.pid}:${Date.now()}.${++incarnations}`
   let key = newKey()
@@ -51,7 +60,7 @@ export async function startNode(o: { url: string; log: Log; beatMs?: number }): 
 
   const connection = async (): Promise<pg.Client> => {
     if (client !== null) return client
-    const made = new pg.Client({ ...clientConfig({ url: o.url, name: `reglaze beat ${process.pid}`, statementTimeoutMs: 2_000, log: o.log }), query_timeout: 2_500 })
+    const made = new pg.Client({ ...clientConfig({ url: o.url, name: o.name, statementTimeoutMs: 2_000, log: o.log }), query_timeout: 2_500 })
     made.on('error', () => {
       if (client === made) client = null
     })
@@ -97,9 +106,10 @@ export async function startNode(o: { url: string; log: Log; beatMs?: number }): 
         const broken = client
         client = null
         await broken?.end().catch(() => {})
+        if (!stopped) await o.revive?.().catch((e: Error) => o.log.error({ error: e.message }, 'the embedded database could not be started again'))
       })
       .finally(() => (running = null))
-  }, o.beatMs ?? BEAT_MS)
+  }, BEAT_MS)
   timer.unref()
   return {
     get key() {

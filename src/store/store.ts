@@ -91,14 +91,17 @@ async function refuseTestClock(db: Db, allowed: boolean): Promise<void> {
   }
 }
 
-/** Others that use this embedded database now; each process keeps at least its heartbeat's connection open. */
-async function othersConnected(db: Db): Promise<boolean> {
+/** Others that use this embedded database: connected now, or alive a moment ago (they come back after a restart of it). */
+async function othersUse(db: Db, name: string): Promise<boolean> {
+  const { rows: nodes } = await sql`select from reglaze.nodes where beat_at > pg_catalog.now() - interval '3 seconds'`.execute(db)
+  if (nodes.length > 0) return true
   const { rows } = await sql<{ n: number }>`
     select count(*)::int as n from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
-      and application_name not in (${`reglaze ${process.pid}`}, ${`reglaze beat ${process.pid}`})`.execute(db)
+      and application_name not in (${name}, ${`${name} beat`})`.execute(db)
   return (rows[0]?.n ?? 0) > 0
 }
 
+let opened = 0
 const SHUTTING_DOWN = new Set(['57P01', '57P03', 'ECONNREFUSED', 'ENOENT', 'ECONNRESET'])
 
 function mayPass(error: unknown): boolean {
@@ -128,7 +131,8 @@ async function openOnce(o: OpenOptions): Promise<Store> {
   const log = o.log ?? silent
   const own = o.databaseUrl === undefined ? await embedded(o, log) : null
   const url = o.databaseUrl ?? (own as { url: string }).url
-  const db = connect({ url, name: `reglaze ${process.pid}`, max: o.poolSize ?? 10, log })
+  const name = `reglaze ${process.pid}.${++opened}`
+  const db = connect({ url, name, max: o.poolSize ?? 10, log })
   let node: Node
   let serverVersion: string
   try {
@@ -136,7 +140,7 @@ async function openOnce(o: OpenOptions): Promise<Store> {
     if (o.migrate === false) await refuseNewer(db)
     else await migrate(url, log)
     await refuseTestClock(db, o.testClock === true)
-    node = await startNode({ url, log })
+    node = await startNode({ url, name: `${name} beat`, log, ...(own === null ? {} : { revive: async () => void (await embedded(o, log)) }) })
   } catch (error) {
     await db.destroy()
     throw error
@@ -145,7 +149,7 @@ async function openOnce(o: OpenOptions): Promise<Store> {
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
     await node.stop()
-    const last = own !== null && !(await othersConnected(db).catch(() => true))
+    const last = own !== null && !(await othersUse(db, name).catch(() => true))
     await db.destroy()
     if (last) await own.cluster.stop()
   }

@@ -94,8 +94,8 @@ create table reglaze.pagings (
   dri text not null,
   state text not null default 'running' check (state in ('running', 'acknowledged', 'exhausted', 'stopped')),
   round int not null default 0,
+  -- Index of the policy's step; -1 = only the responsible person so far.
   step int not null default 0,
-  round_started_at timestamptz not null default reglaze.now(),
   next_at timestamptz,
   started_at timestamptz not null default reglaze.now(),
   acknowledged_at timestamptz,

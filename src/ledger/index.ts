@@ -1,0 +1,8 @@
+export { append, entries, parseEntry } from './entries.ts'
+export type { EntriesQuery, Entry, NewEntry } from './entries.ts'
+export { LEDGER } from './errors.ts'
+export { checkLedger, consistencyProof, firstCheckpoint, inclusionProof, latestCheckpoint, publicKeyText } from './log.ts'
+export type { LedgerCheck } from './log.ts'
+export type { Checkpoint } from './note.ts'
+export { startSequencer } from './sequencer.ts'
+export type { Sequencer, SequencerOptions } from './sequencer.ts'
