@@ -1,0 +1,60 @@
+# Production of Tailwind Traders.
+# Address and credentials of the state come from TF_HTTP_*, those of the cloud from SANDBOX_*: none are in the code.
+terraform {
+  required_version = ">= 1.5"
+
+  required_providers {
+    sandbox = {
+      source  = "sandbox.test/cloud/sandbox"
+      version = "1.0.0"
+    }
+  }
+
+  backend "http" {}
+}
+
+provider "sandbox" {}
+
+module "orders_db" {
+  source = "./modules/database"
+
+  name            = "orders"
+  engine_version  = var.orders_engine_version
+  parameter_group = var.orders_parameter_group
+  storage_gb      = 100
+  password        = var.orders_password
+  tags            = local.tags
+}
+
+module "web" {
+  source = "./modules/web"
+
+  instances = var.web_instances
+  image     = "tailwind-web-2026.10"
+  subnet    = "10.20.0.0/24"
+  tags      = merge(local.tags, { group = "web" })
+}
+
+# Only the edge may talk to the shop.
+resource "sandbox_firewall" "edge" {
+  name = "edge"
+
+  rule {
+    port     = 443
+    protocol = "tcp"
+    source   = "0.0.0.0/0"
+  }
+
+  rule {
+    port     = 22
+    protocol = "tcp"
+    source   = "10.0.0.0/8" # bastion only
+  }
+}
+
+locals {
+  tags = {
+    owner       = "storefront"
+    environment = "production"
+  }
+}

@@ -1,0 +1,3 @@
+output "ids" {
+  value = { for name, vm in sandbox_instance.this : name => vm.id }
+}
