@@ -51,7 +51,8 @@ export const PAGING = {
   running: ['acknowledged', 'exhausted', 'stopped'],
   exhausted: ['running', 'acknowledged', 'stopped'],
   acknowledged: [],
-  stopped: ['running'],
+  /** Every alert resolved, or the incident closed. Who still acknowledges is still heard; a new alert starts it again. */
+  stopped: ['running', 'acknowledged'],
 } as const satisfies Transitions
 export type PagingState = keyof typeof PAGING
 
@@ -78,8 +79,10 @@ export interface Alert {
   readonly labels: Readonly<Record<string, string>>
   readonly annotations: Readonly<Record<string, string>>
   readonly generatorUrl: string | null
-  /** Service that the labels belong to; null = nobody claimed them, the catch-all team got it. */
-  readonly service: string | null
-  readonly team: string | null
+  /** Service that the labels belong to; when nobody claims them the catch-all team's first one, or `unrouted`. */
+  readonly service: string
+  readonly team: string
+  /** The labels of the rule that matched; null = nobody claimed the alert. */
+  readonly routedBy: Readonly<Record<string, string>> | null
   readonly incident: string | null
 }
