@@ -7,8 +7,8 @@ import type { Target } from './targets.ts'
 
 const MANAGER = 'argocd-application-controller'
 const HISTORY_LIMIT = 10
-/** A failed automatic sync is tried again after 1, 2, 4 … 16 periods. */
-const MAX_BACKOFF = 16
+/** A failed automatic sync is tried again after 1, 2, 4, 4 … periods. */
+const MAX_BACKOFF = 4
 
 interface Compared { manifest: Manifest | null; id: ResourceId; status: ResourceStatus; why: string }
 interface Comparison { revision: string; resources: Compared[]; error: string | null }

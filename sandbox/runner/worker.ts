@@ -114,7 +114,7 @@ export class Worker {
       await this.#step(run, { ...found, status: 'planned' })
       if (run.auto_apply) await this.#apply(run, at)
     })
-    await this.#o.journal.commit({ t: 'settings', at: new Date().toISOString(), set: { commit } })
+    if (commit !== this.workspace.commit) await this.#o.journal.commit({ t: 'settings', at: new Date().toISOString(), set: { commit } })
     this.#lastDrift = Date.now()
   }
 
