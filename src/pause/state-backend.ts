@@ -159,6 +159,11 @@ export class StateBackend {
     const { rows } = await sql<{ name: string; body: string }>`select name, body from tf_states`.execute(this.#store.db)
     for (const r of rows) await this.writeFile(r.name, r.body)
   }
+  /** State versions in the order in which they were written, at most 200 at once. */
+  async versionsAfter(n: number): Promise<{ n: number; name: string; body: string }[]> {
+    const { rows } = await sql<{ n: string; name: string; body: string }>`select n, name, body from tf_state_versions where n > ${n} order by n limit 200`.execute(this.#store.db)
+    return rows.map((r) => ({ n: Number(r.n), name: r.name, body: r.body }))
+  }
   async latest(name: string): Promise<{ name: string; serial: number | null; lineage: string | null; body: string } | null> {
     const { rows } = await sql<{ name: string; serial: string | null; lineage: string | null; body: string }>`select name, serial, lineage, body from tf_states where name = ${name}`.execute(this.#store.db)
     const r = rows[0]

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Hono, type Context } from 'hono'
 import { CORE, HTTP_STATUS, ReglazeError, type Caller, type Handler, type Route } from '../core/index.ts'
+import { isRawResponse } from '../oncall/index.ts'
 import type { StateBackend } from '../pause/index.ts'
 import type { Store } from '../store/index.ts'
 import { SERVER } from './errors.ts'
@@ -22,15 +23,6 @@ export interface HttpDeps {
 const API_LIMIT = 1024 * 1024
 const BULK_LIMIT = 32 * 1024 * 1024
 const PUBLIC: Caller = { name: 'public', role: 'public', person: null, tokenId: null, scopes: [] }
-
-/** What a handler gives back when the answer is not JSON (the page behind an acknowledge link). */
-export interface RawResponse {
-  readonly raw: true
-  readonly status: number
-  readonly headers: Record<string, string>
-  readonly body: string
-}
-const isRaw = (x: unknown): x is RawResponse => typeof x === 'object' && x !== null && (x as { raw?: unknown }).raw === true
 
 /** The HTTP side: every route of the table, checked and authorised in one place; errors as RFC 9457 problem+json. */
 export function createApp(deps: HttpDeps): Hono {
@@ -63,7 +55,7 @@ async function run(c: Context, handler: Handler, deps: HttpDeps): Promise<Respon
   const body = route.body && !(route.roles.includes('public') && !isJson(c)) ? check(route, 'body', route.body.safeParse(parseJson(rawBody))) : undefined
   const answer = await handler.handle({ params, query, body, caller, request: { headers: c.req.header(), rawBody } })
   deps.metrics.called(route.id, 200, performance.now() - started)
-  if (isRaw(answer)) return new Response(answer.body, { status: answer.status, headers: answer.headers })
+  if (isRawResponse(answer)) return new Response(answer.body, { status: answer.status, headers: answer.headers })
   return c.json(answer as never)
 }
 

@@ -1,0 +1,133 @@
+import { numberOf, Incidents, incidentHandlers, label, view as incidentView, type Incident } from '../incident/index.ts'
+import type { Handler, Json, OpenItem, PolicyFacts } from '../core/index.ts'
+import { Access, accessHandlers, startAccessLoop } from '../access/index.ts'
+import { assessPart } from '../assess/index.ts'
+import { readSecret, type Config } from '../config/index.ts'
+import { append } from '../ledger/index.ts'
+import { oncallPart } from '../oncall/index.ts'
+import { Pause, pauseHandlers, startPauseLoop, StateBackend, withDependencies } from '../pause/index.ts'
+import { Reconcile } from '../reconcile/service.ts'
+import { reconcileHandlers } from '../reconcile/routes.ts'
+import { recordPart } from '../record/index.ts'
+import { observeOnly, sql, type Db, type Store, type Tx } from '../store/index.ts'
+import { stateIndex } from './addresses.ts'
+import type { Connectors } from './connectors.ts'
+import type { Log } from './log.ts'
+
+export interface Composition {
+  readonly handlers: Handler[]
+  readonly states: StateBackend
+  start(): Promise<{ stop(): Promise<void> }>
+}
+export interface ComposeDeps {
+  readonly store: Store
+  readonly dataDir: string
+  readonly config: () => Config
+  readonly connectors: Connectors
+  readonly publicUrl: () => string
+  readonly certify: (incident: Incident) => Promise<{ name: string; text: string }>
+  readonly log: Log
+}
+
+/** Joins the parts: each gets the others only as the small functions that it asks for. */
+export function compose(d: ComposeDeps): Composition {
+  const { store, config, connectors } = d
+  const only = () => observeOnly(store.db)
+  const find = async (idOrLabel: string) => {
+    const i = await incidents.get(idOrLabel)
+    return { id: i.id, label: label(i), open: i.state === 'open', service: i.service, dri: i.dri }
+  }
+  const alarm = async (incidentId: string | null, subject: string, text: string): Promise<void> => {
+    d.log.warn({ incident: incidentId, subject }, text)
+    const incident = incidentId ? await incidents.get(incidentId) : null
+    const person = config().people.find((p) => p.id === incident?.dri)
+    await store.db.transaction().execute((tx) => append(tx, { kind: 'alarm', incident: incidentId, subject: incidentId ?? 'reglaze', actor: 'reglaze', data: { subject, text, to: person?.id ?? null } }))
+    if (person) await connectors.notifier()?.send({ id: `alarm-${Date.now()}-${person.id}`, to: person.email, subject: `[Reglaze] ${subject}`, text }).catch((error: unknown) => d.log.error({ err: error }, 'an alarm could not be mailed'))
+  }
+  const services = (service: string) => withDependencies(config().services, service)
+
+  const states = new StateBackend(store, `${d.dataDir}/terraform`, async (incidentId) => (await access.list({ incident: incidentId })).filter((g) => g.state === 'active' && g.end_asked_at === null).map((g) => g.person))
+  const oncall = oncallPart({
+    store, config, log: d.log, publicUrl: d.publicUrl, notifier: () => connectors.notifier(), secret: readSecret,
+    incidents: {
+      onAlert: async (tx, alert, more) => (await incidents.openIn(tx, { service: alert.service, title: alert.title, severity: alert.severity ?? 3, by: `alert ${alert.source}`, source: { alert: alert.id, fingerprint: alert.fingerprint, more: more.map((m) => m.id) } })).incident.id,
+      onResolved: async (tx, alert, left) => (alert.incident && left.firing === 0 ? incidents.alertsResolved(tx, alert.incident, true, { alert: alert.id, left: left.firing }) : undefined),
+      onDri: (tx, id, person) => incidents.setDri(tx, id, person, 'oncall'),
+      onAcknowledged: (tx, id, person, page) => incidents.acknowledged(tx, id, person, page),
+      find: (db, idOrLabel) => findIncident(db, idOrLabel),
+    },
+  })
+  const incidents: Incidents = new Incidents({
+    store, config, certify: d.certify, page: (tx, i) => oncall.page(tx, i),
+    openItems: async (id) => (await Promise.all([access.openItems(id), pause.openItems(id), reconcile.openItems(id), record.openItems(id), oncall.openItems(id)])).flat(),
+  })
+  const facts = async (person: string, incidentId: string): Promise<PolicyFacts> => {
+    const i = await incidents.get(incidentId)
+    const p = config().people.find((x) => x.id === person)
+    const teams = config().teams.filter((t) => t.members.includes(person)).map((t) => t.id)
+    return { person: { id: person, email: p?.email ?? '', teams }, incident: { ...incidentView(i) } as unknown as Json, oncall: (await oncall.facts(person, i)) as Json }
+  }
+  const access: Access = new Access({ store, config, grantable: (c) => connectors.grantable(c), incident: find, facts, alarm, observeOnly: only })
+  const reconcile: Reconcile = new Reconcile({ store, config, incident: find, services, stateOf: (name) => states.latest(name), touched: (id) => wasTouched(store, id) })
+  const pause: Pause = new Pause({
+    store, config, pausable: (c) => connectors.pausable(c), incident: find, alarm, observeOnly: only, notProven: (id) => reconcile.notProven(id),
+    markPhase: (id, phase, state, evidence, by) => incidents.mark(id, phase, state, evidence, by),
+  })
+  const index = stateIndex(states, () => config().workspaces.flatMap((w) => (w.state ? [w.state] : [])))
+  const record = recordPart({
+    store, dataDir: d.dataDir, sources: () => connectors.auditSources(), incidentId: async (id) => (await incidents.get(id)).id,
+    grantsFor: async () => {
+      const of = new Map((await access.list({ all: true })).map((g) => [g.id, g.incident_id]))
+      return (await access.windows()).map((w) => ({ grantId: w.grantId, person: w.person, principal: w.principals[0] ?? w.person, principals: w.principals, activeFrom: w.from.toISOString(), endedAt: w.until?.toISOString() ?? null, incident: of.get(w.grantId) ?? null }))
+    },
+    openIncidents: async () => (await incidents.list(false)).map((i) => ({ id: i.id, number: i.number, openedAt: i.opened_at })),
+    automation: () => config().automations.flatMap((a) => a.identities),
+    ours: () => config().automations.flatMap((a) => a.passes),
+    addressOf: (_source, resource) => index.addressOf(resource),
+    isBusy: async () => (await incidents.list(false)).length > 0,
+    onUndone: async (tx, f) => {
+      await append(tx, { kind: 'repair.undone', incident: f.incident, subject: f.modification, actor: 'observer', data: f as unknown as Json })
+      d.log.warn({ finding: f }, 'automation undid a repair')
+    },
+  })
+  const assess = assessPart({
+    store, config, incident: find,
+    automations: () => observeAutomations(config(), connectors),
+    stateOf: async (name) => (await states.latest(name))?.body ?? null,
+    directory: () => connectors.directory(),
+  })
+
+  return {
+    states,
+    handlers: [...incidentHandlers(incidents, store), ...accessHandlers(access), ...pauseHandlers(pause, states), ...reconcileHandlers(reconcile), ...record.routes, ...oncall.routes, ...assess.routes],
+    async start() {
+      await states.writeAllFiles()
+      await index.refresh()
+      const running = [startAccessLoop(access), startPauseLoop(pause), oncall.start(), ...(await Promise.all(record.loops.map((l) => l.start()))), index.start()]
+      return { stop: async () => void (await Promise.all(running.map((r) => r.stop()))) }
+    },
+  }
+}
+
+async function findIncident(db: Db | Tx, idOrLabel: string): Promise<{ id: string; number: number; title: string; service: string; team: string | null; severity: number | null } | null> {
+  const number = numberOf(idOrLabel)
+  const { rows } = await sql<{ id: string; number: number; title: string; service: string; team: string | null; severity: number }>`select id, number, title, service, team, severity from incidents where ${number === null ? sql`id = ${idOrLabel}` : sql`number = ${number}`}`.execute(db)
+  return rows[0] ?? null
+}
+
+async function wasTouched(store: Store, incidentId: string): Promise<boolean> {
+  const { rows } = await sql<{ yes: boolean }>`select exists (select 1 from grants where incident_id = ${incidentId} and active_at is not null) or exists (select 1 from holds where incident_id = ${incidentId} and prior is not null) as yes`.execute(store.db)
+  return rows[0]?.yes ?? true
+}
+
+async function observeAutomations(config: Config, connectors: Connectors) {
+  return Promise.all(
+    config.automations.map(async (a) => {
+      const spec = { holdId: '', incident: '', reason: '', passes: [], expiresAt: '', target: a.target as Record<string, Json> }
+      const seen = await Promise.resolve().then(() => connectors.pausable(a.connector).observe(spec)).catch((e: unknown) => ({ status: 'unknown' as const, at: '', reason: (e as Error).message }))
+      return { id: a.id, observed: seen }
+    }),
+  )
+}
+
+export type { OpenItem }

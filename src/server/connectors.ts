@@ -1,0 +1,98 @@
+import { join } from 'node:path'
+import { ReglazeError, type AuditSource, type Grantable, type Inventory, type Notifier, type Pausable } from '../core/index.ts'
+import { readSecret, readSetting, type Config, type Connector } from '../config/index.ts'
+import { argocdPausable } from '../connectors/argocd/index.ts'
+import { autoscalerPausable } from '../connectors/autoscaler/index.ts'
+import { directoryClient } from '../connectors/directory/index.ts'
+import { hcpTerraformPausable } from '../connectors/hcp-terraform/index.ts'
+import { postgresGrantable } from '../connectors/postgres/index.ts'
+import { cloudAudit, cloudClient, cloudGrantable, cloudInventory, cloudLocks } from '../connectors/sandbox-cloud/index.ts'
+import { smtpNotifier } from '../connectors/smtp/index.ts'
+import { terraformGrantable } from '../connectors/terraform-grant/index.ts'
+import { terraformPgLock } from '../connectors/terraform-pg-lock/index.ts'
+import { stateHold } from '../pause/index.ts'
+import type { Store } from '../store/index.ts'
+import type { Runner } from '../terraform/index.ts'
+import { SERVER } from './errors.ts'
+
+/** What each configured connector can do, made once per configuration version. The registry is this one switch: no connector knows another. */
+export class Connectors {
+  readonly #config: () => Config
+  readonly #store: Store
+  readonly #dataDir: string
+  readonly #secretKey: Buffer
+  readonly #runner: Runner
+  #made = new Map<string, unknown>()
+  #madeFor: Config | null = null
+  constructor(o: { config: () => Config; store: Store; dataDir: string; secretKey: Buffer; runner: Runner }) {
+    this.#config = o.config
+    this.#store = o.store
+    this.#dataDir = o.dataDir
+    this.#secretKey = o.secretKey
+    this.#runner = o.runner
+  }
+
+  #connector(id: string): Connector {
+    const found = this.#config().connectors.find((c) => c.id === id)
+    if (!found) throw new ReglazeError(SERVER.NO_SUCH_CAPABILITY, `the configuration in force has no connector "${id}"`)
+    return found
+  }
+  #once<T>(capability: string, id: string, make: (c: Connector) => T | null): T {
+    if (this.#madeFor !== this.#config()) {
+      this.#made = new Map()
+      this.#madeFor = this.#config()
+    }
+    const key = `${capability}:${id}`
+    const present = this.#made.get(key) as T | undefined
+    if (present) return present
+    const made = make(this.#connector(id))
+    if (!made) throw new ReglazeError(SERVER.NO_SUCH_CAPABILITY, `connector "${id}" of kind ${this.#connector(id).kind} cannot be used for ${capability}`)
+    this.#made.set(key, made)
+    return made
+  }
+
+  grantable(id: string): Grantable {
+    return this.#once('access', id, (c) => {
+      if (c.kind === 'sandbox-cloud') return cloudGrantable(cloud(c))
+      if (c.kind === 'postgres') return postgresGrantable({ name: c.id, url: readSecret(c.url), role: c.role, secretKey: this.#secretKey })
+      if (c.kind === 'terraform-grant') return this.#terraformGrant(c)
+      return null
+    })
+  }
+  #terraformGrant(c: Extract<Connector, { kind: 'terraform-grant' }>): Grantable {
+    const observed = this.#connector(c.observe_with)
+    if (observed.kind !== 'sandbox-cloud') throw new ReglazeError(SERVER.NO_SUCH_CAPABILITY, `connector "${c.observe_with}" cannot read assignments back for "${c.id}"`)
+    const env = Object.fromEntries(Object.entries(c.env).map(([k, v]) => [k, readSetting(v)]))
+    return terraformGrantable({ name: c.id, dir: join(this.#dataDir, 'grants', c.id), resource: c.resource, provider: c.provider, account: c.observe_with, env, runner: this.#runner, client: cloudClient(cloud(observed)) })
+  }
+
+  pausable(id: string): Pausable {
+    return this.#once('pause', id, (c) => {
+      if (c.kind === 'argocd') return argocdPausable({ name: c.id, url: readSetting(c.url), token: readSecret(c.token), namespace: c.namespace })
+      if (c.kind === 'hcp-terraform') return hcpTerraformPausable({ name: c.id, url: readSetting(c.url), token: readSecret(c.token), organization: c.organization })
+      if (c.kind === 'autoscaler') return autoscalerPausable({ name: c.id, url: readSetting(c.url), token: readSecret(c.token) })
+      if (c.kind === 'sandbox-cloud') return cloudLocks(cloud(c))
+      if (c.kind === 'terraform-state') return stateHold(this.#store)
+      if (c.kind === 'terraform-pg-lock') return terraformPgLock({ name: c.id, url: readSecret(c.url) })
+      return null
+    })
+  }
+  /** Every audit log that is configured, by connector id. */
+  auditSources(): Record<string, AuditSource> {
+    const list = this.#config().connectors.filter((c) => c.kind === 'sandbox-cloud')
+    return Object.fromEntries(list.map((c) => [c.id, this.#once('audit', c.id, (k) => (k.kind === 'sandbox-cloud' ? cloudAudit(cloud(k)) : null))]))
+  }
+  inventory(id: string): Inventory {
+    return this.#once('inventory', id, (c) => (c.kind === 'sandbox-cloud' ? cloudInventory(cloud(c)) : null))
+  }
+  notifier(): Notifier | null {
+    const id = this.#config().paging?.connector
+    return id ? this.#once('paging', id, (c) => (c.kind === 'smtp' ? smtpNotifier({ url: readSetting(c.url), from: c.from }) : null)) : null
+  }
+  directory() {
+    const c = this.#config().connectors.find((x) => x.kind === 'directory')
+    return c?.kind === 'directory' ? directoryClient({ name: c.id, url: readSetting(c.url), token: readSecret(c.token) }) : null
+  }
+}
+
+const cloud = (c: Extract<Connector, { kind: 'sandbox-cloud' }>) => ({ name: c.id, url: readSetting(c.url), token: readSecret(c.token) })
