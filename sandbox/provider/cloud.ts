@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
+import { rootCertificates } from 'node:tls'
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
@@ -15,6 +17,13 @@ export class CloudError extends Error {
 
 const THROTTLE_TRIES = 5
 const TIMEOUT_MS = 30_000
+const KEEP = { keepAlive: true, maxSockets: 16 }
+
+// The launcher takes NODE_EXTRA_CA_CERTS out of the environment, because Node would read it at every start.
+function authorities(): string[] {
+  const file = process.env['SANDBOX_CA_FILE']
+  return file ? [...rootCertificates, readFileSync(file, 'utf8')] : [...rootCertificates]
+}
 
 /** The calls of this provider to the cloud, over kept-alive connections. */
 export class Cloud {
@@ -27,7 +36,7 @@ export class Cloud {
     this.#url = url.replace(/\/+$/, '')
     this.#token = token
     this.#secure = url.startsWith('https:')
-    this.#agent = new (this.#secure ? TlsAgent : Agent)({ keepAlive: true, maxSockets: 16 })
+    this.#agent = this.#secure ? new TlsAgent({ ...KEEP, ca: authorities() }) : new Agent(KEEP)
   }
 
   /** The object of the answer; null for 204. Throws {@link CloudError}. Waits and tries again while the cloud throttles. */

@@ -3,8 +3,6 @@ import { createSecureServer } from 'node:http2'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { selfSigned } from './certificate.ts'
-import { readFields } from './proto.ts'
-import { providerMethods } from './provider.ts'
 
 const COOKIE = 'd602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2'
 const OK = 0
@@ -16,7 +14,6 @@ if (process.env['TF_PLUGIN_MAGIC_COOKIE'] !== COOKIE || !process.env['PLUGIN_CLI
   process.exit(1)
 }
 
-const methods = providerMethods(process.env)
 const { key, cert, der } = selfSigned()
 const server = createSecureServer({ key, cert, ca: process.env['PLUGIN_CLIENT_CERT'], requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' })
 server.on('stream', (stream, headers) => {
@@ -32,25 +29,29 @@ server.listen(0, '127.0.0.1', () => {
   const { port } = server.address() as AddressInfo
   process.stdout.write(`1|6|tcp|127.0.0.1:${port}|grpc|${der.toString('base64').replace(/=+$/, '')}\n`)
 })
+// Loaded while Terraform connects.
+const loading = Promise.all([import('./proto.ts'), import('./provider.ts')]).then(([proto, provider]) => ({ readFields: proto.readFields, methods: provider.providerMethods(process.env) }))
 // A Terraform that was killed asks nobody to shut down.
 const parent = process.ppid
 setInterval(() => process.ppid !== parent && process.exit(0), 2000).unref()
 
 function serve(stream: ServerHttp2Stream, method: string): void {
-  const run = Object.hasOwn(methods, method) ? methods[method] : undefined
-  if (!run) return fail(stream, UNIMPLEMENTED, `${method} is not offered`)
   const chunks: Buffer[] = []
   stream.on('data', (d: Buffer) => chunks.push(d))
   stream.on('end', () => {
     // One frame per call: a zero byte, the length, the message.
-    const request = Buffer.concat(chunks).subarray(5)
-    Promise.resolve()
-      .then(() => run(readFields(request)))
-      .then(
-        (response) => answer(stream, response),
-        (e: Error) => fail(stream, INTERNAL, e.message),
-      )
+    void call(stream, method, Buffer.concat(chunks).subarray(5))
   })
+}
+async function call(stream: ServerHttp2Stream, method: string, request: Buffer): Promise<void> {
+  try {
+    const { readFields, methods } = await loading
+    const run = Object.hasOwn(methods, method) ? methods[method] : undefined
+    if (run) answer(stream, await run(readFields(request)))
+    else fail(stream, UNIMPLEMENTED, `${method} is not offered`)
+  } catch (e) {
+    fail(stream, INTERNAL, e instanceof Error ? e.message : String(e))
+  }
 }
 
 function answer(stream: ServerHttp2Stream, body: Buffer, then?: () => void): void {
