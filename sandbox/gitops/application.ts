@@ -138,6 +138,8 @@ export function written(before: Application, wanted: Application, o: { manager: 
     generation: before.metadata.generation,
     managedFields: before.metadata.managedFields ?? [],
   }
+  // Empty maps are left out, as Go's encoder does for object metadata.
+  for (const map of ['annotations', 'labels'] as const) if (metadata[map] !== undefined && Object.keys(metadata[map]).length === 0) delete metadata[map]
   const next = sorted({ ...wanted, metadata } as unknown as Value) as unknown as Application
   if (equal(next, before)) return before
   next.metadata.resourceVersion = o.resourceVersion
