@@ -1,4 +1,5 @@
 /** Reads audit logs, attributes the changes in them and notices what automation undid. The loop of record/. */
+import { hash } from 'node:crypto'
 import type { Json } from '../core/json.ts'
 import type { AuditEvent, AuditSource } from '../core/ports.ts'
 import { append } from '../ledger/index.ts'
@@ -92,10 +93,14 @@ async function storeOne(deps: CollectDeps, tx: Tx, source: string, m: Modificati
   if (!row || m.verdict === 'automation') return
   await append(tx, { kind: `modification.${m.verdict}`, incident: m.incident, subject: row.id, actor: m.actor, data: evidence(source, m) })
 }
+/** A ledger entry has at most 64 KB: of a larger change it keeps the digest, the row keeps the change. */
+const LARGEST_CHANGE = 30_000
+
 function evidence(source: string, m: Modification): Json {
+  const changed = JSON.stringify(m.attributes)
   return {
     source, event: m.event, at: m.at, actor: m.actor, credential: m.credential, source_identity: m.sourceIdentity, request: m.request, resource: { ...m.resource }, address: m.address,
-    changed: m.attributes as unknown as Json, grant: m.grant, person: m.person, why: m.why,
+    changed: changed.length > LARGEST_CHANGE ? { sha256: hash('sha256', changed, 'hex'), bytes: changed.length } : (m.attributes as unknown as Json), grant: m.grant, person: m.person, why: m.why,
   }
 }
 
