@@ -3,6 +3,8 @@ import type { Json } from '../core/json.ts'
 import { ReglazeError } from '../core/errors.ts'
 import { newId, sql } from '../store/index.ts'
 import type { Db, Tx } from '../store/index.ts'
+import { parseEntry } from './entry.ts'
+import type { Entry } from './entry.ts'
 import { LEDGER } from './errors.ts'
 
 /** C2SP tlog-tiles carries an entry's length in 16 bits. */
@@ -17,26 +19,6 @@ export interface NewEntry {
   /** Person, machine identity or `reglaze`. */
   readonly actor: string
   readonly data: Json
-}
-
-export interface Entry {
-  /** Number in the log; null = committed, not numbered yet. */
-  readonly seq: number | null
-  readonly id: string
-  readonly at: string
-  readonly kind: string
-  readonly incident: string | null
-  readonly subject: string
-  readonly actor: string
-  readonly data: Json
-  /** Exactly what is hashed: canonical JSON of all of the above but `seq`. */
-  readonly bytes: string
-}
-
-/** What `bytes` say. */
-export function parseEntry(bytes: string, seq: number | null): Entry {
-  const { id, at, kind, incident, subject, actor, data } = JSON.parse(bytes) as Omit<Entry, 'seq' | 'bytes'>
-  return { seq, id, at, kind, incident, subject, actor, data, bytes }
 }
 
 /**
