@@ -4,8 +4,15 @@ import type { AlertState } from './model.ts'
 
 /** Alertmanager's webhook payload version 4, read leniently: unknown keys are fine, one broken alert does not lose the others. Pure. */
 
-/** PostgreSQL's JSON cannot hold the character U+0000. */
-const text = z.string().transform((s) => s.replaceAll('\u0000', '\uFFFD'))
+/** PostgreSQL's JSON can hold neither the character U+0000 nor half of a surrogate pair. */
+function clean(s: string): string {
+  return s.replaceAll('\u0000', '\uFFFD').replace(/\p{Surrogate}/gu, '\uFFFD')
+}
+/** At most so many characters, without cutting one in two. */
+export function shorten(s: string, max: number): string {
+  return s.length <= max ? s : `${clean(s.slice(0, max - 1))}…`
+}
+const text = z.string().transform(clean)
 const time = z.iso.datetime({ offset: true })
 const pairs = z.record(text, text)
 const alertSchema = z.object({
@@ -72,7 +79,7 @@ function incoming(a: z.infer<typeof alertSchema>): Incoming {
     state: a.status,
     endsAt: a.status === 'resolved' ? ended : null,
     severity: severityOf(a.labels),
-    title: (a.annotations['summary'] ?? a.annotations['description'] ?? a.labels['alertname'] ?? `alert ${fingerprint}`).slice(0, 300),
+    title: shorten(a.annotations['summary'] ?? a.annotations['description'] ?? a.labels['alertname'] ?? `alert ${fingerprint}`, 300),
     labels: a.labels,
     annotations: a.annotations,
     generatorUrl: a.generatorURL ?? null,

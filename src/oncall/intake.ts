@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { CORE, ReglazeError, type Json } from '../core/index.ts'
 import { append } from '../ledger/index.ts'
 import { poke, sql, transaction, type Tx } from '../store/index.ts'
-import { parseDelivery, routeAlert } from './alertmanager.ts'
+import { parseDelivery, routeAlert, shorten } from './alertmanager.ts'
 import { ONCALL } from './errors.ts'
 import type { Alert } from './model.ts'
 import type { Pagings } from './paging.ts'
@@ -55,7 +55,7 @@ export class Intake {
       const { began, resolved } = await rows.upsertAlerts(tx, delivery, routed)
       for (const [service, some] of groups(began, (a) => a.service)) await this.#begin(tx, delivery.id, service, some)
       for (const [incident, some] of groups(resolved, (a) => a.incident ?? '')) await this.#resolve(tx, delivery.id, incident, some)
-      const reason = problems.length === 0 ? null : `${problems.length} not understood; ${problems.slice(0, 5).join(' | ')}`.slice(0, 2_000)
+      const reason = problems.length === 0 ? null : `${problems.length} not understood; ${shorten(problems.slice(0, 5).join(' | '), 2_000)}`
       await rows.finishDelivery(tx, id, { state: reason === null ? 'processed' : 'dead', alerts: alerts.length, truncated, reason })
       if (reason !== null) await append(tx, { kind: 'delivery.dead', subject: id, actor: delivery.source, data: { source: delivery.source, reason, understood: alerts.length } })
     })
@@ -97,11 +97,11 @@ export class Intake {
   }
 }
 
-const SUMMARIZED = 100
+const SUMMARIZED = 50
 
-/** What the ledger keeps of a group: the first hundred by name, of the rest the number. */
+/** What the ledger keeps of a group: the first fifty by name (an entry has 64 KiB), of the rest the number. */
 function summary(alerts: readonly Alert[]): Json {
-  const named = alerts.slice(0, SUMMARIZED).map((a) => ({ id: a.id, fingerprint: a.fingerprint, starts_at: a.startsAt, title: a.title, severity: a.severity }))
+  const named = alerts.slice(0, SUMMARIZED).map((a) => ({ id: a.id, fingerprint: a.fingerprint, starts_at: a.startsAt, title: shorten(a.title, 100), severity: a.severity }))
   return { count: alerts.length, named }
 }
 
