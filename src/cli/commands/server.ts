@@ -1,0 +1,104 @@
+import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { serverRoutes } from '../../client/index.ts'
+import { configJsonSchema } from '../../config/index.ts'
+import { checkConfig, serve } from '../../server/index.ts'
+import { answer, client, table, type Globals, type Io } from '../io.ts'
+import { VERSION } from '../version.ts'
+
+export function serverCommands(program: Command, io: Io): void {
+  program
+    .command('serve')
+    .description('run a server process; any number may share one database')
+    .option('--data <folder>', 'data folder: embedded database, keys, recordings, states', process.env['REGLAZE_DATA'] ?? '.reglaze/data')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <n>', 'port; 0 = the next free one', '7420')
+    .option('--database-url <url>', 'an external PostgreSQL >= 14 instead of the embedded one (or DATABASE_URL)')
+    .option('--public-url <url>', 'how people reach this server (links in pages)')
+    .option('--checkpoint-remote <git url>', 'git remote that gets each signed checkpoint on a branch of its own')
+    .addHelpText('after', '\nExamples:\n  reglaze serve\n  reglaze serve --database-url postgres://reglaze@db.example/reglaze --public-url https://reglaze.example')
+    .action(async (o: { data: string; host: string; port: string; databaseUrl?: string; publicUrl?: string; checkpointRemote?: string }, cmd: Command) => {
+      const g = cmd.optsWithGlobals<Globals>()
+      const server = await serve({
+        dataDir: resolve(io.cwd, o.data), host: o.host, port: Number(o.port), version: VERSION,
+        databaseUrl: o.databaseUrl ?? io.env['DATABASE_URL'], publicUrl: o.publicUrl ?? io.env['REGLAZE_PUBLIC_URL'], checkpointRemote: o.checkpointRemote,
+      })
+      const ready = { ready: true, url: server.url, pid: process.pid, admin_token: server.firstAdminToken }
+      if (g.json) io.out(`${JSON.stringify(ready)}\n`)
+      else io.out(`serving at ${server.url}${server.firstAdminToken ? `\nadmin token (shown once): ${server.firstAdminToken}` : ''}\n`)
+      await new Promise<void>((done) => {
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done())
+      })
+      await server.stop()
+    })
+  program.command('status').description('what is in force and what is unwell').action(async (_o: object, cmd: Command) => {
+    const g = cmd.optsWithGlobals<Globals>()
+    const s = await client(io, g).call(serverRoutes.status)
+    answer(io, g, s, () => Object.entries(s).map(([k, v]) => `${k.replaceAll('_', ' ')}: ${String(v)}`).join('\n'))
+  })
+  configCommands(program, io)
+  tokenCommands(program, io)
+}
+
+function readFiles(io: Io, path: string): { file: string; text: string }[] {
+  const full = resolve(io.cwd, path)
+  const list = statSync(full).isFile() ? [full] : readdirSync(full).filter((f) => /\.ya?ml$/.test(f)).sort().map((f) => join(full, f))
+  return list.map((f) => ({ file: statSync(full).isFile() ? path : join(path, f.slice(full.length + 1)), text: readFileSync(f, 'utf8') }))
+}
+
+function configCommands(program: Command, io: Io): void {
+  const config = program.command('config').description('configuration: check, plan, apply')
+  config
+    .command('check <path>')
+    .description('check a file or folder; needs no server')
+    .action((path: string, _o: object, cmd: Command) => {
+      const checked = checkConfig(readFiles(io, path))
+      answer(io, cmd.optsWithGlobals<Globals>(), { ok: true, digest: checked.digest }, () => `${path} is valid (${checked.config.services.length} services, ${checked.config.roles.length} roles, ${checked.config.automations.length} automations)`)
+    })
+  config.command('schema').description('the JSON Schema for editors').action(() => io.out(`${JSON.stringify(configJsonSchema(), null, 2)}\n`))
+  config
+    .command('plan <path>')
+    .description('what would change; nothing is changed')
+    .action(async (path: string, _o: object, cmd: Command) => {
+      const g = cmd.optsWithGlobals<Globals>()
+      const plan = await client(io, g).call(serverRoutes.configPlan, { body: { files: readFiles(io, path) } })
+      const sign = { add: '+', change: '~', remove: '-' }
+      answer(io, g, plan, () => [plan.changes.length === 0 ? 'no changes' : plan.changes.map((c) => `${sign[c.kind]} ${c.what}`).join('\n'), ...plan.refused.map((r) => `refused: ${r}`)].join('\n'))
+    })
+  config
+    .command('apply <path>')
+    .description('put it in force as a numbered version')
+    .option('--base <version>', 'refuse when another version is in force')
+    .action(async (path: string, o: { base?: string }, cmd: Command) => {
+      const g = cmd.optsWithGlobals<Globals>()
+      const done = await client(io, g).call(serverRoutes.configApply, { body: { files: readFiles(io, path), ...(o.base === undefined ? {} : { base: Number(o.base) }) } })
+      answer(io, g, done, () => (done.changed ? `version ${done.version} is in force` : `nothing changed; version ${done.version} stays in force`))
+    })
+}
+
+function tokenCommands(program: Command, io: Io): void {
+  const token = program.command('token').description('API tokens')
+  token
+    .command('create <name>')
+    .description('make a token; its secret is shown once')
+    .requiredOption('--role <role>', 'viewer, responder, approver or admin')
+    .option('--person <id>', 'the token acts as this person')
+    .option('--scope <scope...>', 'api, state (read and write Terraform state), state-read', ['api'])
+    .option('--ttl <duration>', 'like 30d')
+    .action(async (name: string, o: { role: 'viewer'; person?: string; scope: ('api' | 'state' | 'state-read')[]; ttl?: string }, cmd: Command) => {
+      const g = cmd.optsWithGlobals<Globals>()
+      const made = await client(io, g).call(serverRoutes.tokenCreate, { body: { name, role: o.role, scopes: o.scope, ...(o.person ? { person: o.person } : {}), ...(o.ttl ? { ttl: o.ttl } : {}) } })
+      answer(io, g, made, () => `${made.token.id}\n${made.secret}`)
+    })
+  token.command('list').description('tokens without their secrets').action(async (_o: object, cmd: Command) => {
+    const g = cmd.optsWithGlobals<Globals>()
+    const { tokens } = await client(io, g).call(serverRoutes.tokenList)
+    answer(io, g, tokens, () => table(['TOKEN', 'NAME', 'ROLE', 'PERSON', 'SCOPES', 'ENDED'], tokens.map((t) => [t.id, t.name, t.role, t.person ?? '-', t.scopes.join(','), t.revoked_at ?? t.expires_at ?? '-'])))
+  })
+  token.command('revoke <id>').description('end a token now').action(async (id: string, _o: object, cmd: Command) => {
+    const g = cmd.optsWithGlobals<Globals>()
+    const done = await client(io, g).call(serverRoutes.tokenRevoke, { params: { id } })
+    answer(io, g, done, () => `${id} is ended`)
+  })
+}

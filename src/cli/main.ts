@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+import { processIo } from './io.ts'
+import { runCli } from './program.ts'
+
+// exitCode, not exit(): what is still in the pipes gets written.
+process.exitCode = await runCli(process.argv.slice(2), processIo)
