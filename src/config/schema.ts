@@ -80,6 +80,8 @@ export const connectorSchema = z.discriminatedUnion('kind', [
     kind: z.literal('terraform-grant'),
     /** Resource type and provider of the access assignment, and the environment of its Terraform. */
     resource: z.string().default('sandbox_role_assignment'),
+    /** Attributes of the resource; `{grant}`, `{principal}`, `{expires_at}` and `{right.NAME}` are filled in. */
+    attributes: z.record(z.string(), json).default({ principal: '{principal}', role: '{right.role}', scope: '{right.scope}', expires_at: '{expires_at}', source_identity: '{grant}' }),
     provider: z.strictObject({ name: z.string(), source: z.string(), version: z.string() }),
     env: z.record(z.string(), z.string()).default({}),
     /** Connector that reads the real assignment back. */

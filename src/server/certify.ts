@@ -13,8 +13,7 @@ export async function certify(store: Store, sequencer: Sequencer, keyDir: string
   const path = join(dir, name)
   const present = await readFile(path, 'utf8').catch(() => null)
   if (present !== null) return { name, text: present }
-  await sequencer.flush()
-  const text = await buildCertificate(store, { incident: incident.id, body: await summary(store, incident), keyDir })
+  const text = await buildCertificate(store, { incident: incident.id, body: await summary(store, incident), keyDir, sequencer, actor: incident.closed_by ?? 'reglaze' })
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const temporary = `${path}.${process.pid}`
   const file = await open(temporary, 'w', 0o644)

@@ -1,14 +1,15 @@
 import { join } from 'node:path'
-import { ReglazeError, type AuditSource, type Grantable, type Inventory, type Notifier, type Pausable } from '../core/index.ts'
+import { ReglazeError, type AuditSource, type Grantable, type Inventory, type Json, type Notifier, type Pausable } from '../core/index.ts'
 import { readSecret, readSetting, type Config, type Connector } from '../config/index.ts'
-import { argocdPausable } from '../connectors/argocd/index.ts'
-import { autoscalerPausable } from '../connectors/autoscaler/index.ts'
+import { ArgoCd } from '../connectors/argocd/index.ts'
+import { Autoscaler } from '../connectors/autoscaler/index.ts'
 import { directoryClient } from '../connectors/directory/index.ts'
-import { hcpTerraformPausable } from '../connectors/hcp-terraform/index.ts'
+import { HcpTerraform } from '../connectors/hcp-terraform/index.ts'
 import { postgresGrantable } from '../connectors/postgres/index.ts'
-import { cloudAudit, cloudClient, cloudGrantable, cloudInventory, cloudLocks } from '../connectors/sandbox-cloud/index.ts'
+import { cloudAudit, cloudGrantable, cloudInventory, cloudLocks } from '../connectors/sandbox-cloud/index.ts'
+import { cloudAssignments } from './assignments.ts'
 import { smtpNotifier } from '../connectors/smtp/index.ts'
-import { terraformGrantable } from '../connectors/terraform-grant/index.ts'
+import { templateOf, terraformGrant } from '../connectors/terraform-grant/index.ts'
 import { terraformPgLock } from '../connectors/terraform-pg-lock/index.ts'
 import { stateHold } from '../pause/index.ts'
 import type { Store } from '../store/index.ts'
@@ -63,14 +64,20 @@ export class Connectors {
     const observed = this.#connector(c.observe_with)
     if (observed.kind !== 'sandbox-cloud') throw new ReglazeError(SERVER.NO_SUCH_CAPABILITY, `connector "${c.observe_with}" cannot read assignments back for "${c.id}"`)
     const env = Object.fromEntries(Object.entries(c.env).map(([k, v]) => [k, readSetting(v)]))
-    return terraformGrantable({ name: c.id, dir: join(this.#dataDir, 'grants', c.id), resource: c.resource, provider: c.provider, account: c.observe_with, env, runner: this.#runner, client: cloudClient(cloud(observed)) })
+    const template = templateOf({ provider: c.provider, type: c.resource, attributes: c.attributes as Record<string, Json> })
+    const assignments = cloudAssignments(cloud(observed))
+    return terraformGrant({
+      name: c.id, dir: join(this.#dataDir, 'grants', c.id), template, address: `${c.resource}.grant`, env, runner: this.#runner,
+      observeWith: (spec) => assignments.observe(spec), removeWith: (_spec, id) => assignments.remove(id), endSessionsWith: (spec) => assignments.endSessions(spec), markedWith: () => assignments.marked(),
+      principalOf: async (person) => person.accounts[c.observe_with] ?? person.id,
+    })
   }
 
   pausable(id: string): Pausable {
     return this.#once('pause', id, (c) => {
-      if (c.kind === 'argocd') return argocdPausable({ name: c.id, url: readSetting(c.url), token: readSecret(c.token), namespace: c.namespace })
-      if (c.kind === 'hcp-terraform') return hcpTerraformPausable({ name: c.id, url: readSetting(c.url), token: readSecret(c.token), organization: c.organization })
-      if (c.kind === 'autoscaler') return autoscalerPausable({ name: c.id, url: readSetting(c.url), token: readSecret(c.token) })
+      if (c.kind === 'argocd') return new ArgoCd({ url: readSetting(c.url), token: readSecret(c.token), namespace: c.namespace })
+      if (c.kind === 'hcp-terraform') return new HcpTerraform({ url: readSetting(c.url), token: readSecret(c.token), organization: c.organization })
+      if (c.kind === 'autoscaler') return new Autoscaler({ url: readSetting(c.url), token: readSecret(c.token) })
       if (c.kind === 'sandbox-cloud') return cloudLocks(cloud(c))
       if (c.kind === 'terraform-state') return stateHold(this.#store)
       if (c.kind === 'terraform-pg-lock') return terraformPgLock({ name: c.id, url: readSecret(c.url) })
