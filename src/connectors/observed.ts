@@ -1,5 +1,5 @@
 import { ReglazeError } from '../core/errors.ts'
-import type { Evidence, Observation } from '../core/ports.ts'
+import type { Evidence, Observation, Pausable } from '../core/ports.ts'
 
 /** A secret as text, or read when it is needed (a rotated one is then used without a restart). */
 export type Secret = string | (() => string | Promise<string>)
@@ -19,3 +19,6 @@ export async function observed<T>(read: () => Promise<{ value: T; evidence: Evid
     throw e
   }
 }
+
+/** What `Pausable.firstRun` tells. */
+export type FirstRun = Awaited<ReturnType<NonNullable<Pausable['firstRun']>>>

@@ -3,7 +3,7 @@ import type { Json } from '../../core/json.ts'
 import type { HoldSpec, Observation, Pausable, PauseState } from '../../core/ports.ts'
 import { CONNECTOR } from '../errors.ts'
 import { callHttp, readAnswer } from '../http.ts'
-import { bearer, observed, type Secret } from '../observed.ts'
+import { bearer, observed, type FirstRun, type Secret } from '../observed.ts'
 import { readTarget } from '../target.ts'
 import { application, owner, setting, target, type Application } from './schema.ts'
 import { FIELD_MANAGER, HOLD_ANNOTATION, changedBy, firstRunOf, isPaused, parentsOf, patchTo, policyOf, type ParentRef } from './sync-policy.ts'
@@ -31,7 +31,7 @@ export class ArgoCd implements Pausable {
     this.#o = o
   }
 
-  observe(spec: Omit<HoldSpec, 'prior'>): Promise<Observation<PauseState>> {
+  async observe(spec: Omit<HoldSpec, 'prior'>): Promise<Observation<PauseState>> {
     const at = this.#target(spec)
     return observed(async () => {
       const app = await this.#get(at)
@@ -61,7 +61,7 @@ export class ArgoCd implements Pausable {
     })
   }
 
-  firstRun(spec: HoldSpec, since: string): ReturnType<NonNullable<Pausable['firstRun']>> {
+  async firstRun(spec: HoldSpec, since: string): Promise<FirstRun> {
     const at = this.#target(spec)
     return observed(async () => {
       const run = firstRunOf(await this.#get(at), since)

@@ -75,13 +75,13 @@ export function changedResources(app: Application): string[] {
   return resources.filter((r) => r.status !== 'PruneSkipped' && !/\bunchanged$/.test(r.message ?? '')).map((r) => `${r.kind}/${r.name}`)
 }
 
-export interface FirstRun { readonly ran: boolean; readonly changed: readonly string[]; readonly detail: Json }
+export interface ControllerRun { readonly ran: boolean; readonly changed: readonly string[]; readonly detail: Json }
 
 /**
  * Whether the controller looked after `since` and what it did. Kubernetes times are whole seconds, rounded down: a look
  * counts only when its second began after `since`; an operation of the same second counts as one that came after.
  */
-export function firstRunOf(app: Application, since: string): FirstRun {
+export function firstRunOf(app: Application, since: string): ControllerRun {
   const from = Date.parse(since)
   const state = app.status?.operationState ?? null
   const reconciledAt = app.status?.reconciledAt ?? null

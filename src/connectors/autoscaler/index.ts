@@ -3,7 +3,7 @@ import { CORE, ReglazeError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
 import type { HoldSpec, Observation, Pausable, PauseState } from '../../core/ports.ts'
 import { callHttp, readAnswer } from '../http.ts'
-import { bearer, observed, type Secret } from '../observed.ts'
+import { bearer, observed, type FirstRun, type Secret } from '../observed.ts'
 import { readTarget } from '../target.ts'
 import { group, setting, target, type Group } from './schema.ts'
 
@@ -21,7 +21,7 @@ export class Autoscaler implements Pausable {
     this.#o = o
   }
 
-  observe(spec: Omit<HoldSpec, 'prior'>): Promise<Observation<PauseState>> {
+  async observe(spec: Omit<HoldSpec, 'prior'>): Promise<Observation<PauseState>> {
     const at = readTarget(target, spec.target, SYSTEM)
     return observed(async () => {
       const g = await this.#get(at.group)
@@ -46,7 +46,7 @@ export class Autoscaler implements Pausable {
     await this.#change(at.group, 'suspend', prior.filter((p) => !now.includes(p)), `as before ${spec.incident}`)
   }
 
-  firstRun(spec: HoldSpec, since: string): ReturnType<NonNullable<Pausable['firstRun']>> {
+  async firstRun(spec: HoldSpec, since: string): Promise<FirstRun> {
     const at = readTarget(target, spec.target, SYSTEM)
     return observed(async () => {
       const g = await this.#get(at.group)

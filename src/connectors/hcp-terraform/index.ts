@@ -3,7 +3,7 @@ import type { Json } from '../../core/json.ts'
 import type { HoldSpec, Observation, Pausable, PauseState } from '../../core/ports.ts'
 import { CONNECTOR } from '../errors.ts'
 import { callHttp, readAnswer, type HttpAnswer, type HttpCall } from '../http.ts'
-import { bearer, observed, type Secret } from '../observed.ts'
+import { bearer, observed, type FirstRun, type Secret } from '../observed.ts'
 import { readTarget } from '../target.ts'
 import { plan, planJson, runs, setting, target, workspace, type Run, type Setting, type Workspace } from './schema.ts'
 
@@ -26,7 +26,7 @@ export class HcpTerraform implements Pausable {
     this.#o = o
   }
 
-  observe(spec: Omit<HoldSpec, 'prior'>): Promise<Observation<PauseState>> {
+  async observe(spec: Omit<HoldSpec, 'prior'>): Promise<Observation<PauseState>> {
     const at = this.#target(spec)
     return observed(async () => {
       const ws = await this.#workspace(at)
@@ -60,7 +60,7 @@ export class HcpTerraform implements Pausable {
   }
 
   /** Runs made after `since`, up to the first that came to a good end; `changed` is what all of them changed or (not yet confirmed) would change. */
-  firstRun(spec: HoldSpec, since: string): ReturnType<NonNullable<Pausable['firstRun']>> {
+  async firstRun(spec: HoldSpec, since: string): Promise<FirstRun> {
     const at = this.#target(spec)
     return observed(async () => {
       const ws = await this.#workspace(at)
