@@ -6,6 +6,7 @@ type Program = (argv: readonly string[]) => Promise<unknown>
 const PROGRAMS: Readonly<Record<string, () => Promise<Program>>> = {
   cloud: async () => (await import('./cloud/index.ts')).cloudProgram,
   provider: async () => (await import('./provider/index.ts')).providerProgram,
+  directory: async () => (await import('./directory/index.ts')).directoryProgram,
   gitops: async () => (await import('./gitops/command.ts')).gitopsCommand,
   runner: async () => (await import('./runner/command.ts')).runnerCommand,
   autoscaler: async () => (await import('./autoscaler/command.ts')).autoscalerCommand,

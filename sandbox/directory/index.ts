@@ -1,0 +1,2 @@
+export { directoryProgram } from './program.ts'
+export { openDirectory, serveDirectory } from './server.ts'

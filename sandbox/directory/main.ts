@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { directoryProgram } from './program.ts'
+
+await directoryProgram(process.argv.slice(2))
