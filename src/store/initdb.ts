@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { appendFileSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ReglazeError } from '../core/errors.ts'
@@ -41,7 +42,7 @@ function execute(program: string, args: readonly string[], account: Account | nu
 /** Drafts of processes that died while making a cluster. */
 function removeDeadDrafts(home: string): void {
   for (const name of readdirSync(home)) {
-    const pid = /^\.draft-(\d+)$/.exec(name)?.[1]
+    const pid = /^\.draft-(\d+)-/.exec(name)?.[1]
     if (pid !== undefined && !alive(Number(pid))) rmSync(join(home, name), { recursive: true, force: true })
   }
 }
@@ -52,9 +53,8 @@ function removeDeadDrafts(home: string): void {
  */
 export async function initCluster(o: InitOptions): Promise<void> {
   removeDeadDrafts(o.home)
-  const draft = join(o.home, `.draft-${process.pid}`)
-  const passwordFile = join(o.home, `.draft-${process.pid}.password`)
-  rmSync(draft, { recursive: true, force: true })
+  const draft = join(o.home, `.draft-${process.pid}-${randomBytes(4).toString('hex')}`)
+  const passwordFile = `${draft}.password`
   mkdirSync(draft, { mode: 0o700 })
   if (o.account !== null) chownSync(draft, o.account.uid, o.account.gid)
   const args = ['-D', draft, '-U', o.user, '-E', 'UTF8', '-k', '--auth-local=trust', '--auth-host=scram-sha-256', '--no-instructions']

