@@ -17,18 +17,18 @@ export function cloudAssignments(o: { name: string; url: string; token: string }
     callHttp({ method, url: `${o.url}${path}`, headers: { authorization: `Bearer ${o.token}` }, system: o.name, accept })
   const list = async (): Promise<Assignment[]> => {
     const { body } = await call('GET', '/v1/role-assignments')
-    return (Array.isArray(body) ? body : ((body as { items?: Json[] }).items ?? [])) as unknown as Assignment[]
+    return (body as { items: unknown }).items as Assignment[]
   }
-  const sessions = async (spec: GrantSpec): Promise<number> => {
+  const sessions = async (spec: GrantSpec): Promise<{ session_id: string }[]> => {
     const { body } = await call('GET', `/v1/sessions?principal=${encodeURIComponent(spec.principal)}&source_identity=${encodeURIComponent(spec.grantId)}`)
-    return (Array.isArray(body) ? body : ((body as { items?: Json[] }).items ?? [])).length
+    return (body as { items: { session_id: string }[] }).items
   }
   return {
     async observe(spec: GrantSpec): Promise<Observation<RealState>> {
       const at = new Date().toISOString()
       try {
         const mine = (await list()).filter((a) => a.source_identity === spec.grantId)
-        const live = await sessions(spec)
+        const live = (await sessions(spec)).length
         const value: RealState = { ids: mine.map((a) => a.id), sessions: live, backstopUntil: mine[0]?.expires_at ?? null }
         return { status: 'known', at, value, evidence: { source: `${o.name} ${o.url}`, request: 'GET /v1/role-assignments, GET /v1/sessions', answer: { assignments: mine as unknown as Json, sessions: live } } }
       } catch (error) {
@@ -39,7 +39,7 @@ export function cloudAssignments(o: { name: string; url: string; token: string }
       await call('DELETE', `/v1/role-assignments/${encodeURIComponent(id)}`, [404])
     },
     async endSessions(spec: GrantSpec): Promise<void> {
-      await call('DELETE', `/v1/sessions?principal=${encodeURIComponent(spec.principal)}&source_identity=${encodeURIComponent(spec.grantId)}`, [404])
+      for (const s of await sessions(spec)) await call('DELETE', `/v1/sessions/${encodeURIComponent(s.session_id)}`, [404])
     },
     async marked(): Promise<{ grantId: string; principal: string; detail: Json }[]> {
       return (await list()).filter((a) => a.source_identity?.startsWith('gr_')).map((a) => ({ grantId: a.source_identity as string, principal: a.principal, detail: a as unknown as Json }))
