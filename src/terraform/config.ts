@@ -53,12 +53,21 @@ export function joinPath(base: string, rel: string): string {
   return `/${out.join('/')}`
 }
 
-/** Reads a root folder, its local modules and its tfvars files. Throws HCL_SYNTAX for a file that can not be read. */
-export function loadConfig(files: Files, root: string, o: { varFiles?: readonly string[] } = {}): Config {
+/**
+ * Reads a root folder, its local modules and its tfvars files; `cache` keeps files whose text did not change.
+ * Throws HCL_SYNTAX for a file that can not be read.
+ */
+export function loadConfig(files: Files, root: string, o: { varFiles?: readonly string[]; cache?: Map<string, HclFile> } = {}): Config {
+  const parse = (path: string, text: string): HclFile => {
+    const known = o.cache?.get(path)
+    const file = known?.text === text ? known : readHcl(path, text)
+    o.cache?.set(path, file)
+    return file
+  }
   const modules = new Map<string, Module>()
   const load = (dir: string): void => {
     if (modules.has(dir)) return
-    const module = loadModule(files, dir)
+    const module = loadModule(files, dir, parse)
     modules.set(dir, module)
     for (const call of module.calls.values()) if (call.dir !== null) load(call.dir)
   }
@@ -67,7 +76,7 @@ export function loadConfig(files: Files, root: string, o: { varFiles?: readonly 
   const auto = names.filter((n) => /\.auto\.tfvars(\.json)?$/.test(n))
   const first = ['terraform.tfvars', 'terraform.tfvars.json'].filter((n) => names.includes(n))
   const paths = [...first, ...auto].map((n) => joinPath(root, n)).concat((o.varFiles ?? []).map((f) => joinPath(root, f)))
-  const tfvars = paths.filter((p) => !p.endsWith('.json')).map((p) => readHcl(p, mustRead(files, p)))
+  const tfvars = paths.filter((p) => !p.endsWith('.json')).map((p) => parse(p, mustRead(files, p)))
   return { root, modules, tfvars, tfvarsJson: paths.filter((p) => p.endsWith('.json')) }
 }
 
@@ -77,11 +86,11 @@ function mustRead(files: Files, path: string): string {
   return text
 }
 
-function loadModule(files: Files, dir: string): Module {
+function loadModule(files: Files, dir: string, parse: (path: string, text: string) => HclFile): Module {
   const names = [...files.list(dir)].sort()
   const isOverride = (n: string): boolean => /(^|_)override\.tf(\.json)?$/.test(n)
   const unread = names.filter((n) => n.endsWith('.tf.json') || isOverride(n))
-  const read = names.filter((n) => n.endsWith('.tf') && !isOverride(n)).map((n) => readHcl(joinPath(dir, n), mustRead(files, joinPath(dir, n))))
+  const read = names.filter((n) => n.endsWith('.tf') && !isOverride(n)).map((n) => parse(joinPath(dir, n), mustRead(files, joinPath(dir, n))))
   const resources = new Map<string, Placed<Block>>()
   const variables = new Map<string, Placed<Block>>()
   const locals = new Map<string, Placed<Attribute>>()
