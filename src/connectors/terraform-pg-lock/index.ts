@@ -16,6 +16,8 @@ export interface PgLockOptions {
   readonly name: string
   /** Schema of the backend; default `terraform_remote_state`. `target.schema` comes before it. */
   readonly schema?: string
+  /** Asked before a lost lock is taken again: another process may have resumed this hold meanwhile. Default: yes. */
+  readonly stillWanted?: (holdId: string) => Promise<boolean>
   readonly log?: (message: string) => void
 }
 export interface PgLockHold extends Pausable {
@@ -149,13 +151,19 @@ class PgLock implements PgLockHold {
     held.losses += 1
     held.timer = setTimeout(() => {
       held.timer = null
-      if (this.#held.get(held.spec.holdId) !== held || held.client) return
-      this.#take(held).catch((error: Error) => {
-        this.#o.log?.(error.message)
-        this.#again(held)
-      })
+      void this.#retake(held)
     }, wait)
     held.timer.unref()
+  }
+  async #retake(held: Held): Promise<void> {
+    try {
+      if (this.#held.get(held.spec.holdId) !== held || held.client) return
+      if ((await this.#o.stillWanted?.(held.spec.holdId)) === false) this.#held.delete(held.spec.holdId)
+      else await this.#take(held)
+    } catch (error) {
+      this.#o.log?.((error as Error).message)
+      this.#again(held)
+    }
   }
   async #letGo(held: Held): Promise<void> {
     if (held.timer) clearTimeout(held.timer)
