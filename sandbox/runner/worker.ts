@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { GitClone, Journal } from '../lib/index.ts'
-import { ACTIVE, runsOf, type Entry, type Run, type State, type Workspace } from './model.ts'
+import { ACTIVE, FINAL, runsOf, type Entry, type Run, type State, type Workspace } from './model.ts'
 import { environment, isOurTerraform, readPlan, terraform, type Invocation } from './terraform.ts'
 
 export interface WorkerOptions {
@@ -23,6 +23,8 @@ export class Worker {
   #initialised = ''
   #lastDrift = Date.now()
   #stopping = false
+  /** One Terraform at a time: rounds and confirmations queue here. */
+  #turn: Promise<void> = Promise.resolve()
   constructor(o: WorkerOptions) {
     this.#o = o
     mkdirSync(join(o.dataDir, 'runs'), { recursive: true })
@@ -54,7 +56,15 @@ export class Worker {
   }
 
   /** One look: a waiting run, else a new commit, else the schedule. A locked workspace starts nothing. */
-  async round(): Promise<void> {
+  round(): Promise<void> {
+    return this.#alone(() => this.#look())
+  }
+  #alone(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(work)
+    this.#turn = mine.catch(() => undefined)
+    return mine
+  }
+  async #look(): Promise<void> {
     if (this.workspace.locked_by !== null || this.#stopping) return
     const waiting = runsOf(this.#o.journal.state).filter((r) => r.status === 'pending').at(-1)
     const commit = await this.#o.git.update()
@@ -86,7 +96,9 @@ export class Worker {
 
   /** Somebody confirmed a planned run. */
   async confirm(run: Run): Promise<void> {
-    await this.#attempt(run, (at) => this.#apply(run, at))
+    await this.#alone(async () => {
+      if (run.status === 'planned') await this.#attempt(run, (at) => this.#apply(run, at))
+    })
   }
   async discard(run: Run, why: string): Promise<void> {
     await this.#step(run, { status: 'discarded', error: why })
@@ -103,10 +115,9 @@ export class Worker {
       await this.#step(run, { status: 'planning', commit })
       await this.#o.git.checkout(commit, join(this.#o.dataDir, 'work'))
       await this.#init(commit, at)
-      const file = join(this.#o.dataDir, 'runs', 'plan.bin')
-      rmSync(file, { force: true })
-      await terraform(['plan', '-input=false', '-no-color', ...(run.is_destroy ? ['-destroy'] : []), ...(run.refresh_only ? ['-refresh-only'] : []), `-out=${file}`], at)
-      const json = await terraform(['show', '-json', '-no-color', file], at)
+      const file = this.#planFile(run)
+      await this.#terraform(['plan', '-input=false', '-no-color', ...(run.is_destroy ? ['-destroy'] : []), ...(run.refresh_only ? ['-refresh-only'] : []), `-out=${file}`], at)
+      const json = await this.#terraform(['show', '-json', '-no-color', file], at)
       const plan = readPlan(json)
       writeFileSync(this.planJsonOf(run.id), json, { mode: 0o600 })
       const found = { plan: plan.counts, changed: plan.changed, has_changes: plan.hasChanges, pid: null }
@@ -120,7 +131,7 @@ export class Worker {
 
   async #apply(run: Run, at: Invocation): Promise<void> {
     await this.#step(run, { status: 'applying' })
-    await terraform(['apply', '-input=false', '-no-color', '-auto-approve', join(this.#o.dataDir, 'runs', 'plan.bin')], at)
+    await this.#terraform(['apply', '-input=false', '-no-color', '-auto-approve', this.#planFile(run)], at)
     await this.#step(run, { status: 'applied', apply: run.plan, pid: null })
   }
 
@@ -142,14 +153,24 @@ export class Worker {
     // The back end's address is in the environment: another one needs a new init as well.
     const key = `${commit} ${JSON.stringify(Object.entries(at.env).filter(([k]) => k.startsWith('TF_')))}`
     if (this.#initialised === key && existsSync(join(at.cwd, '.terraform'))) return
-    await terraform(['init', '-input=false', '-no-color', '-reconfigure'], at)
+    await this.#terraform(['init', '-input=false', '-no-color', '-reconfigure'], at)
     this.#initialised = key
+  }
+  #terraform(args: readonly string[], at: Invocation): Promise<string> {
+    // Between two steps of a run there is no process to end: a runner that stops must not begin the next one.
+    if (this.#stopping) throw new Error('the runner was stopped during this run')
+    return terraform(args, at)
+  }
+  #planFile(run: Run): string {
+    return join(this.#o.dataDir, 'runs', `${run.id}.plan`)
   }
   #cwd(): string {
     return join(this.#o.dataDir, 'work', this.#o.workingDirectory)
   }
-  #step(run: Run, set: Partial<Omit<Run, 'id' | 'timestamps'>>): Promise<void> {
-    return this.#o.journal.commit({ t: 'step', id: run.id, at: new Date().toISOString(), set })
+  // A plan file holds secrets in clear text: it goes when nobody can apply it any more.
+  async #step(run: Run, set: Partial<Omit<Run, 'id' | 'timestamps'>>): Promise<void> {
+    await this.#o.journal.commit({ t: 'step', id: run.id, at: new Date().toISOString(), set })
+    if (set.status !== undefined && FINAL.includes(set.status)) rmSync(this.#planFile(run), { force: true })
   }
 }
 
