@@ -17,13 +17,9 @@ const PROGRAMS: Readonly<Record<string, () => Promise<Program>>> = {
 const [name = '', ...rest] = process.argv.slice(2)
 const load = Object.hasOwn(PROGRAMS, name) ? PROGRAMS[name] : undefined
 if (load) {
-  try {
-    await (await load())(rest)
-  } catch (e) {
-    process.stderr.write(`${name}: ${(e as Error).message}\n`)
-    process.exitCode = 2
-  }
+  await (await load())(rest)
 } else {
-  process.stderr.write(`sandbox: unknown command "${name}"\nprograms: ${Object.keys(PROGRAMS).join(', ')}\n`)
-  process.exitCode = 2
+  // Everything else is a command for people, or a mistake that its help answers.
+  const { runSandboxCli } = await import('./cli/index.ts')
+  process.exitCode = await runSandboxCli(process.argv.slice(2))
 }

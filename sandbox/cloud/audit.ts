@@ -43,7 +43,7 @@ export function eventOf(o: { seq: number; now: Date; call: Call; caller: Caller 
     source_identity: o.caller?.source_identity ?? null,
     method: o.call.method,
     path: o.call.path + (query ? `?${query}` : ''),
-    action: o.outcome?.action ?? actionOf(o.call.method),
+    action: o.outcome?.action ?? actionOf(o.call),
     resource: o.outcome ? o.outcome.resource : resourceOf(o.call),
     before: o.outcome?.before ?? null,
     after: o.outcome?.after ?? null,
@@ -52,7 +52,8 @@ export function eventOf(o: { seq: number; now: Date; call: Call; caller: Caller 
   }
 }
 
-function actionOf(method: string): AuditEvent['action'] {
+function actionOf({ method, segments }: Call): AuditEvent['action'] {
+  if (segments[3] === 'actions') return segments[4] === 'snapshot' ? 'create' : 'update'
   return ({ GET: 'read', HEAD: 'read', PUT: 'update', PATCH: 'update', DELETE: 'delete', POST: 'create' } as const)[method as 'GET'] ?? 'other'
 }
 

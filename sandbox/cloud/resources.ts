@@ -123,8 +123,15 @@ export function changed(ctx: Context, collection: Collection, before: Resource, 
     action: 'update',
     resource: describe(collection, after),
     before: show(collection, before, ctx.now),
-    after: show(collection, after, ctx.now),
+    after: asked(collection, after, ctx.now),
   }
+}
+
+// The log says what was asked for, also while an upgrade to it still runs.
+function asked(collection: Collection, r: Resource, now: Date): Record<string, Json> {
+  const shown = show(collection, r, now)
+  if (shown['status'] !== 'upgrading') return shown
+  return { ...shown, engine_version: r['engine_version'] ?? null, parameter_group: r['parameter_group'] ?? null }
 }
 
 export function deleteResource(ctx: Context, collection: Collection): Outcome {
