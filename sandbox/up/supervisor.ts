@@ -1,5 +1,5 @@
 // Keeps programs running: a crash is a restart on the same port, with a growing pause.
-import { appendFileSync, mkdirSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -29,7 +29,9 @@ export class Supervisor {
     const running = readPids(this.#dir).find((p) => p.name === name)
     if (running !== undefined && isOurs(running)) throw new Error(`${name} already runs in ${this.#dir} (pid ${running.pid}): stop it with \`sandbox down --dir ${this.#dir}\``)
     const log = join(this.#dir, 'logs', `${name}.log`)
-    const first = await this.#spawn(name, args, port, log)
+    const first = await this.#spawn(name, args, port, log).catch((e: Error) => {
+      throw new Error(`${name} did not start: ${lastLine(log) || e.message} (log: ${log})`)
+    })
     const used = Number(new URL(first.url).port)
     this.#watchers.push(this.#watch(name, args, used, log, first))
     return { name, url: first.url, port: used, log }
@@ -83,4 +85,8 @@ export class Supervisor {
       }
     }
   }
+}
+
+function lastLine(log: string): string {
+  return existsSync(log) ? (readFileSync(log, 'utf8').trimEnd().split('\n').at(-1) ?? '') : ''
 }
