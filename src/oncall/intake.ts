@@ -66,7 +66,7 @@ export class Intake {
     // Two deliveries at once for one service open one incident: the second waits here until the first is committed.
     await sql`select pg_advisory_xact_lock(hashtextextended(${`reglaze.oncall.${service}`}, 0))`.execute(tx)
     const [worst, ...more] = alerts.toSorted((a, b) => (a.severity ?? 9) - (b.severity ?? 9)) as [Alert, ...Alert[]]
-    const incident = await this.#deps.incidents.onAlert(tx, worst, more)
+    const incident = await this.#deps.incidents.onAlert(tx, worst, more.slice(0, SUMMARIZED))
     await rows.attach(tx, alerts.map((a) => a.id), incident)
     await append(tx, { kind: 'alert.firing', incident, subject: worst.id, actor: worst.source, data: { delivery, service, team: worst.team, routed_by: worst.routedBy as Json, alerts: summary(alerts) } })
     const known = await this.#deps.incidents.find(tx, incident)

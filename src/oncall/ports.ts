@@ -18,7 +18,8 @@ export interface IncidentRef {
 export interface IncidentPort {
   /**
    * Opens an incident for the alert's service, or attaches to the open one, and returns its id. `alert` is the worst of
-   * those that began in one delivery for one service, `more` are the others: they go to the same incident.
+   * those that began in one delivery for one service; `more` are others of them (at most 50, for a title or a note): all of
+   * them are attached to the same incident.
    */
   onAlert(tx: Tx, alert: Alert, more: readonly Alert[]): Promise<string>
   /** An alert of the incident (`alert.incident`) resolved; `firing` of its alerts still fire. Once per delivery and incident. */

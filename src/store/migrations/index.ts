@@ -7,6 +7,7 @@ import * as access from './0040_access.ts'
 import * as pause from './0050_pause.ts'
 import * as record from './0060_record.ts'
 import * as reconcile from './0070_reconcile.ts'
+import * as assess from './0080_assess.ts'
 
 /** One step of the schema: SQL text, run once, all steps of one start in one transaction. */
 export interface Migration {
@@ -15,4 +16,4 @@ export interface Migration {
 }
 
 /** In order of their numbers. A released migration never changes; a new one is added at its place. */
-export const migrations: readonly Migration[] = [store, ledger, config, incident, oncall, access, pause, record, reconcile]
+export const migrations: readonly Migration[] = [store, ledger, config, incident, oncall, access, pause, record, reconcile, assess]

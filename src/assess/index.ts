@@ -1,0 +1,6 @@
+export * from './contract.ts'
+export * from './errors.ts'
+export * from './model.ts'
+export { assess, type Gathered, type WorkspaceState } from './decide.ts'
+export { assessmentText } from './text.ts'
+export { Assessments, assessPart, type AssessDeps, type StoredAssessment } from './service.ts'
