@@ -63,14 +63,14 @@ class PgLock implements PgLockHold {
     const asked = `pg_locks of the state ${this.#place(spec.target).text}`
     try {
       const holders = await withLockSession(this.#o, async (query) => this.#holders(query, await this.#stateId(query, spec.target)))
-      const ours = holders.find((h) => h.application.startsWith(`reglaze ${spec.holdId} `))
+      const ours = holders.find((h) => isOurs(h, spec))
       const other = holders.find((h) => h !== ours)
       const setting: Json = { locked: holders.length > 0, by: holders[0]?.application ?? null }
       return {
         status: 'known', at: new Date().toISOString(),
         value: {
-          paused: ours !== undefined, setting, changedBy: other ? `${other.application || 'unnamed'} (${other.user ?? 'unknown user'}, backend ${other.pid})` : null,
-          running: other && !other.application.startsWith('reglaze ') ? [`a Terraform run of ${other.user ?? 'somebody'} since ${other.since?.toISOString() ?? 'an unknown time'}`] : [], parents: [],
+          paused: ours !== undefined || (other !== undefined && isHold(other)), setting, changedBy: other ? `${other.application || 'unnamed'} (${other.user ?? 'unknown user'}, backend ${other.pid})` : null,
+          running: other && !isHold(other) ? [`a Terraform run of ${other.user ?? 'somebody'} since ${other.since?.toISOString() ?? 'an unknown time'}`] : [], parents: [],
         },
         evidence: { source: `${this.#o.name} (PostgreSQL)`, request: asked, answer: { holders: holders.map((h) => ({ pid: h.pid, application_name: h.application, user: h.user })) } },
       }
@@ -95,9 +95,9 @@ class PgLock implements PgLockHold {
     await withLockSession(this.#o, async (query) => {
       const id = await this.#stateId(query, spec.target)
       for (const h of await this.#holders(query, id)) {
-        if (h.application.startsWith(`reglaze ${spec.holdId} `)) await query('select pg_terminate_backend($1, 5000)', [h.pid])
+        if (isOurs(h, spec)) await query('select pg_terminate_backend($1, 5000)', [h.pid])
       }
-      const left = (await this.#holders(query, id)).some((h) => h.application.startsWith(`reglaze ${spec.holdId} `))
+      const left = (await this.#holders(query, id)).some((h) => isOurs(h, spec))
       if (left) throw new ReglazeError(CORE.OUTSIDE_FAILED, `the hold on ${this.#place(spec.target).text} is still there`)
     })
   }
@@ -121,10 +121,9 @@ class PgLock implements PgLockHold {
       const [got] = await query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [id])
       if (!got?.locked) {
         const [holder] = await this.#holders(query, id)
-        const ours = holder?.application.startsWith(`reglaze ${held.spec.holdId} `) ?? false
         await client.end()
-        // Another process of ours holds it for this same hold.
-        if (ours) return
+        // Another process of ours holds it for this same hold, or a person or another incident holds it: already so.
+        if (holder && (isOurs(holder, held.spec) || isHold(holder))) return
         throw new ReglazeError(CONNECTOR.CONNECTOR_LOCKED, `the state ${this.#place(held.spec.target).text} is locked by ${holder?.application || 'a Terraform run'} (${holder?.user ?? 'unknown user'})`, { hint: 'A run that goes on is waited for; it is tried again.' })
       }
     } catch (error) {
@@ -198,6 +197,14 @@ class PgLock implements PgLockHold {
        where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and l.database = (select oid from pg_database where datname = current_database())
          and ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint`, [id])
   }
+}
+
+function isOurs(holder: Holder, spec: Pick<HoldSpec, 'holdId'>): boolean {
+  return holder.application.startsWith(`reglaze ${spec.holdId} `)
+}
+/** A hold, not a run: Terraform's own connections have no application name (or what somebody set it to for Terraform). */
+function isHold(holder: Holder): boolean {
+  return holder.application !== '' && !/terraform|tofu/i.test(holder.application)
 }
 
 type Query = <T extends pg.QueryResultRow>(text: string, values?: unknown[]) => Promise<T[]>

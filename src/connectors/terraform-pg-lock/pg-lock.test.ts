@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { Json } from '../../core/json.ts'
 import type { HoldSpec, PauseState } from '../../core/ports.ts'
 import { type Cluster, removeCluster, startCluster } from '../../store/index.ts'
+import { pausableContract } from '../contracts/pausable.suite.ts'
 import { type PgLockHold, terraformPgLock } from './index.ts'
 
 let cluster: Cluster
@@ -122,4 +124,29 @@ test('no such state, no database: clear answers', async () => {
   const away = terraformPgLock({ url: 'postgres://u:p@127.0.0.1:1/x', name: 'infra-state' })
   await expect(away.pause(spec)).rejects.toMatchObject({ code: 'OUTSIDE_FAILED' })
   expect(await away.observe(spec)).toMatchObject({ status: 'unknown' })
+})
+
+const byHand: pg.Client[] = []
+pausableContract('terraform-pg-lock on a real PostgreSQL', async () => {
+  const stop = async () => {
+    for (const c of byHand.splice(0)) await c.end().catch(() => undefined)
+    for (const l of made.splice(0)) await l.close()
+  }
+  const contract: HoldSpec = { ...spec, target: { workspace: 'default' } }
+  return {
+    // What one instance lost, another one may have resumed: here always.
+    connector: () => hold(() => Promise.resolve(false)),
+    spec: contract,
+    raw: async () => (await admin.query("select count(*)::int as locks, max(a.application_name) as by from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory'")).rows[0] as Json,
+    async humanPauses() {
+      const client = new pg.Client({ connectionString: cluster.url, application_name: 'psql' })
+      client.on('error', () => undefined)
+      byHand.push(client)
+      await client.connect()
+      await client.query("select pg_advisory_lock(id) from terraform_remote_state.states where name = 'default'")
+    },
+    humanResumes: async () => void (await admin.query("select pg_terminate_backend(l.pid, 5000) from pg_locks l where l.locktype = 'advisory'")),
+    human: null,
+    close: stop,
+  }
 })
