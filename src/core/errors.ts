@@ -75,6 +75,7 @@ export const CORE = defineErrors({
   UNAUTHENTICATED: { kind: 'unauthenticated', about: 'No valid token came with the call.', hint: 'Set REGLAZE_TOKEN to a token made with `reglaze token create`.' },
   OUTSIDE_FAILED: { kind: 'outside', about: 'An outside system answered with an error or could not be reached.', hint: 'Check the system that the message names; the work is retried.', retryable: true },
   OUTCOME_UNKNOWN: { kind: 'unknown-outcome', about: 'The call went out but no answer came; its effect is not known until it is observed.', hint: 'Wait for the observation; do not repeat the call by hand.' },
+  DIFFERENCES: { kind: 'no', about: 'A check ran and its answer is no: something differs or is not proven.', hint: 'The output says what.' },
   INTERNAL: { kind: 'bug', about: 'A defect in Reglaze.', hint: 'Report it with the occurrence id.' },
 })
 

@@ -32,7 +32,7 @@ export interface ComposeDeps {
 /** Joins the parts: each gets the others only as the small functions that it asks for. */
 export function compose(d: ComposeDeps): Composition {
   const { store, config, connectors } = d
-  const only = () => observeOnly(store.db)
+  const only = async () => (await observeOnly(store.db)) !== null
   const find = async (idOrLabel: string) => {
     const i = await incidents.get(idOrLabel)
     return { id: i.id, label: label(i), open: i.state === 'open', service: i.service, dri: i.dri }

@@ -41,13 +41,13 @@ export function serverHandlers(store: Store, version: string, configChanged: () 
         return applied
       },
     },
-    { route: r.checkpoint, handle: async () => ({ checkpoint: (await latestCheckpoint(store.db))?.note ?? null, key: await publicKeyText(store.db) }) },
+    { route: r.checkpoint, handle: async () => ({ checkpoint: (await latestCheckpoint(store.db))?.note ?? null, key: (await publicKeyText(store.db)) ?? '' }) },
     { route: r.status, handle: () => status(store, version) },
     {
       route: r.confirmRestore,
       handle: async ({ body, caller }) => {
+        await leaveObserveOnly(store.db, { actor: caller.name, note: body.reason })
         await store.db.transaction().execute(async (tx) => {
-          await leaveObserveOnly(tx)
           await append(tx, { kind: 'restore.confirmed', subject: 'reglaze', actor: caller.name, data: { reason: body.reason } })
         })
         return { ok: true as const }
@@ -71,5 +71,5 @@ async function status(store: Store, version: string) {
     (select count(*)::int from incidents where state = 'open') as open_incidents,
     (select count(*)::int from pages where state = 'queued') as unsent_pages`.execute(store.db)
   const now = await inForce(store)
-  return { version, store: `${store.kind} PostgreSQL ${store.serverVersion}`, config_version: now?.version ?? null, observe_only: await observeOnly(store.db), ...(rows[0] as Counts) }
+  return { version, store: `${store.kind} PostgreSQL ${store.serverVersion}`, config_version: now?.version ?? null, observe_only: (await observeOnly(store.db)) !== null, ...(rows[0] as Counts) }
 }

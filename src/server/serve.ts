@@ -71,7 +71,7 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   const poll = setInterval(() => void reload().catch((error: unknown) => log.warn({ err: error }, 'the configuration could not be read')), 1000)
   undo.push(async () => clearInterval(poll))
   const config = () => current?.config ?? EMPTY
-  const sequencer = startSequencer(store, { keyDir, origin: 'reglaze.local/ledger', log, exportCheckpoint: (note) => exportCheckpoint({ note, key: () => publicKeyText(store.db), dir: join(o.dataDir, 'checkpoints'), remote: o.checkpointRemote, log }) })
+  const sequencer = startSequencer(store, { keyDir, origin: 'reglaze.local/ledger', log, exportCheckpoint: (note) => exportCheckpoint({ note, key: async () => (await publicKeyText(store.db)) ?? '', dir: join(o.dataDir, 'checkpoints'), remote: o.checkpointRemote, log }) })
   undo.push(() => sequencer.stop())
   await sequencer.flush()
   const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: await createRunner() })

@@ -35,6 +35,21 @@ module "web" {
   tags      = merge(local.tags, { group = "web" })
 }
 
+# The one machine that every order passes: nobody wants to lose its disk.
+resource "sandbox_instance" "gateway" {
+  name   = "gateway"
+  image  = "tailwind-gateway-2026.02"
+  size   = "large"
+  subnet = "10.20.0.0/24"
+  tags   = merge(local.tags, { group = "web" })
+  labels = ["payment", "shop"]
+
+  disk {
+    device  = "/dev/sda"
+    size_gb = 80
+  }
+}
+
 # Only the edge may talk to the shop.
 resource "sandbox_firewall" "edge" {
   name = "edge"

@@ -4,7 +4,7 @@ orders_parameter_group = "default.postgres13"
 
 # The shop.
 web_instances = {
-  web-1 = { size = "medium" } # takes the checkout
+  web-1 = { size = "medium" }
   web-2 = { size = "medium" }
   web-3 = { size = "medium" }
 }
