@@ -17,7 +17,12 @@ const PROGRAMS: Readonly<Record<string, () => Promise<Program>>> = {
 const [name = '', ...rest] = process.argv.slice(2)
 const load = Object.hasOwn(PROGRAMS, name) ? PROGRAMS[name] : undefined
 if (load) {
-  await (await load())(rest)
+  try {
+    await (await load())(rest)
+  } catch (e) {
+    process.stderr.write(`${name}: ${(e as Error).message}\n`)
+    process.exitCode = 2
+  }
 } else {
   // Everything else is a command for people, or a mistake that its help answers.
   const { runSandboxCli } = await import('./cli/index.ts')

@@ -38,7 +38,7 @@ export async function testRunner(o: { files?: Record<string, string>; env?: Reco
   const url = running?.url ?? ''
   const call: TestRunner['call'] = (method, path, body, user = 'human') => api(url, user, method, path, body, { 'content-type': 'application/vnd.api+json' })
   const workspace = async (): Promise<any> => (await call('GET', WORKSPACE, undefined, 'viewer')).body.data
-  const runs = async (): Promise<any[]> => (await call('GET', `/api/v2/workspaces/${(await workspace()).id}/runs`, undefined, 'viewer')).body.data
+  const runs = async (): Promise<any[]> => (await call('GET', `/api/v2/workspaces/${(await workspace()).id}/runs?page[size]=100`, undefined, 'viewer')).body.data
   return {
     url, dir, remote, tokenFile, envFile, workspace, runs, call,
     args: ['runner', '--data', options.dataDir, '--organization', 'acme', '--workspace', 'production', '--repo', remote.url, '--working-directory', workingDirectory, '--env-file', envFile, '--token-file', tokenFile, '--poll-ms', '50'],

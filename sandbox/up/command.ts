@@ -30,7 +30,7 @@ export async function upCommand(argv: readonly string[]): Promise<void> {
       try {
         const world = await up(supervisor, { dir, names, config, ports: readPorts(s.text('ports', '')) })
         const started = Object.fromEntries(names.map((n) => [n, world.urls[n]]))
-        return { url: started[names[0] ?? ''] ?? '', close: () => end(supervisor, dir, self), extra: { urls: world.urls, started: names, world: join(dir, 'world.json'), files: world.files } }
+        return { url: started[names[0] ?? ''] ?? '', close: () => end(supervisor, dir, self), extra: { urls: world.urls, started: names, world: join(dir, 'world.json'), files: world.files, paths: world.paths } }
       } catch (e) {
         await end(supervisor, dir, self)
         throw e

@@ -54,7 +54,7 @@ test('cloud first, automations later: each with a key of its own, and all of the
   await up('--with', 'cloud')
   await up('--with', 'gitops,runner,autoscaler', '--config', automations())
   const { urls, files } = file()
-  expect(Object.keys(urls)).toEqual(['cloud', 'gitops', 'runner', 'autoscaler'])
+  expect(Object.keys(urls).sort()).toEqual(['autoscaler', 'cloud', 'gitops', 'runner'])
   for (const name of ['gitops', 'runner', 'autoscaler']) expect((await get('cloud', '/v1/whoami', `svc-${name}`)).body).toMatchObject({ principal: `svc-${name}`, roles: ['operator'] })
   for (const path of [join(world, 'world.json'), ...Object.values(files as Record<string, string>)]) expect(statSync(path).mode & 0o077).toBe(0)
   await until('the firewall is there', async () => (await get('cloud', '/v1/firewalls', 'cloud-root')).body.items.length === 1)

@@ -1,5 +1,6 @@
 // `sandbox up`: which programs, with which arguments and credentials.
 import { join } from 'node:path'
+import { installProvider } from '../provider/index.ts'
 import { cloudKey, apiTokens, runnerEnv } from './keys.ts'
 import { AUTOMATIONS, type Automation, type AutomationConfig, type ProgramName } from './config.ts'
 import type { Supervisor } from './supervisor.ts'
@@ -13,19 +14,25 @@ export interface UpOptions {
   readonly ports: Partial<Record<ProgramName, number>>
 }
 
-/** Starts the programs one after the other and records where they are. */
+/** Starts the programs, the cloud before those that act in it, and records where they are. */
 export async function up(supervisor: Supervisor, o: UpOptions): Promise<World> {
-  let world = readWorld(o.dir)
-  for (const name of o.names) {
-    const port = o.ports[name] ?? world.ports[name] ?? 0
-    const { args, files } = isAutomation(name) ? await automation(o, world, name) : { args: [], files: name === 'cloud' ? { 'cloud-root': join(o.dir, 'cloud', 'root.key') } : {} }
-    const child = await supervisor.start(name, args, port).catch((e: Error) => {
-      const remembered = o.ports[name] === undefined && world.ports[name] !== undefined && /in use|EADDRINUSE/.test(e.message)
-      throw remembered ? new Error(`${e.message}\nport ${port} is the one that ${name} had the last time; choose another with --ports ${name}=0`) : e
-    })
-    world = addToWorld(o.dir, { urls: { [name]: child.url }, ports: { [name]: child.port }, logs: { [name]: child.log }, files })
-  }
-  return world
+  if (o.names.includes('cloud')) await startOne(supervisor, o, 'cloud')
+  const others = await Promise.allSettled(o.names.filter((n) => n !== 'cloud').map((n) => startOne(supervisor, o, n)))
+  const failed = others.find((r) => r.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  return readWorld(o.dir)
+}
+
+async function startOne(supervisor: Supervisor, o: UpOptions, name: ProgramName): Promise<void> {
+  const world = readWorld(o.dir)
+  const port = o.ports[name] ?? world.ports[name] ?? 0
+  const { args, files } = isAutomation(name) ? await automation(o, world, name) : { args: [], files: { [`${name}-root`]: join(o.dir, name, 'root.key') } }
+  const paths = name === 'cloud' ? { terraformRc: installProvider(join(o.dir, 'provider')).cliConfig } : {}
+  const child = await supervisor.start(name, args, port).catch((e: Error) => {
+    const remembered = o.ports[name] === undefined && world.ports[name] !== undefined && /in use|EADDRINUSE/.test(e.message)
+    throw remembered ? new Error(`${e.message}\nport ${port} is the one that ${name} had the last time; choose another with --ports ${name}=0`) : e
+  })
+  addToWorld(o.dir, { urls: { [name]: child.url }, ports: { [name]: child.port }, logs: { [name]: child.log }, files, paths })
 }
 
 function isAutomation(name: ProgramName): name is Automation {
@@ -38,7 +45,7 @@ async function automation(o: UpOptions, world: World, name: Automation): Promise
   const key = await cloudKey(o.dir, cloudUrl, name, o.config[name]?.roles ?? ['operator'])
   const { tokenFile, files } = apiTokens(o.dir, name)
   const named = Object.fromEntries(Object.entries(files).map(([user, file]) => [`${name}-${user}`, file]))
-  const args = name === 'gitops' ? gitopsArgs(o.config, cloudUrl, key) : name === 'runner' ? runnerArgs(o, cloudUrl, key) : autoscalerArgs(o.config, cloudUrl, key)
+  const args = name === 'gitops' ? gitopsArgs(o.config, cloudUrl, key) : name === 'runner' ? runnerArgs(o, world, cloudUrl, key) : autoscalerArgs(o.config, cloudUrl, key)
   return { args: [...args, '--token-file', tokenFile], files: { [`svc-${name}`]: key, ...named } }
 }
 
@@ -50,9 +57,9 @@ function gitopsArgs(config: AutomationConfig, cloudUrl: string, key: string): st
   const c = config.gitops ?? {}
   return ['--repo', needRepo(config, 'gitops'), '--branch', config.branch ?? 'main', '--cloud', cloudUrl, '--cloud-token-file', key, '--interval-ms', String(c.intervalMs ?? 1000), '--root-path', c.rootPath ?? 'gitops/root']
 }
-function runnerArgs(o: UpOptions, cloudUrl: string, key: string): string[] {
+function runnerArgs(o: UpOptions, world: World, cloudUrl: string, key: string): string[] {
   const c = o.config.runner ?? {}
-  const envFile = runnerEnv(o.dir, { ...c.env, SANDBOX_URL: cloudUrl }, { SANDBOX_TOKEN: key })
+  const envFile = runnerEnv(o.dir, { ...(world.paths.terraformRc === undefined ? {} : { TF_CLI_CONFIG_FILE: world.paths.terraformRc }), ...c.env, SANDBOX_URL: cloudUrl }, { SANDBOX_TOKEN: key })
   return [
     '--repo', needRepo(o.config, 'runner'), '--branch', o.config.branch ?? 'main', '--env-file', envFile,
     '--organization', c.organization ?? 'sandbox', '--workspace', c.workspace ?? 'production', '--working-directory', c.workingDirectory ?? '.',
