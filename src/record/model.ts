@@ -157,7 +157,8 @@ export class FrameReader {
       frames.push(frame)
       start += size
     }
-    this.#rest = data.slice(start)
+    // A copy: `slice` of a Node Buffer would share the memory that the caller reads the next piece into.
+    this.#rest = new Uint8Array(data.subarray(start))
     return frames
   }
 
@@ -170,8 +171,8 @@ export class FrameReader {
     if (this.#ended) return this.#fail('there is a frame after the exit frame')
     if (this.#frames === 0 && type !== 'h') return this.#fail('the first frame is not a header')
     if (at < this.#lastAt) return this.#fail('time runs backwards')
-    const frame: Frame = { type, at, payload: bytes.slice(FRAME_HEADER, length), offset: this.#offset }
-    this.#previous = Uint8Array.from(expected)
+    const frame: Frame = { type, at, payload: new Uint8Array(bytes.subarray(FRAME_HEADER, length)), offset: this.#offset }
+    this.#previous = new Uint8Array(expected)
     this.#offset += bytes.length
     this.#frames += 1
     this.#lastAt = at

@@ -84,6 +84,13 @@ describe('every byte', () => {
     const text = lines.slice(1).filter((l) => l[1] === 'o').map((l) => l[2]).join('')
     expect(text).toBe(new TextDecoder('utf-8', { ignoreBOM: true }).decode(data))
   })
+  test('10 MB of random bytes: files larger than one read come back exactly', async () => {
+    const data = randomBytes(10 << 20)
+    fs.writeFileSync(`${dir}/data`, data)
+    await sh(`${dir}/big.rec`, `${rawOutput}cat ${dir}/data`)
+    expect(data.equals(replayBytes(`${dir}/big.rec`))).toBe(true)
+    expect(verify(`${dir}/big.rec`).state).toBe('complete')
+  })
   test('quick programs keep output and exit status', async () => {
     const results = []
     for (const script of ['true', 'echo hi', 'exit 42', 'kill -9 $$']) results.push((await sh(`${dir}/${results.length}.rec`, script)).exit.code)
