@@ -67,8 +67,8 @@ async function copyInto(place: string, root: string, version: string): Promise<s
   const draft = join(place, `.${basename(final)}.${process.pid}.${Date.now()}`)
   try {
     await cp(join(root, 'native'), join(draft, 'native'), { recursive: true, verbatimSymlinks: true })
-    await makeLinks(draft, await missingLinks(draft))
     await openUp(draft)
+    await makeLinks(draft, await missingLinks(draft))
     await rename(draft, final).catch((e: NodeJS.ErrnoException) => {
       if (e.code !== 'ENOTEMPTY' && e.code !== 'EEXIST') throw e
     })
