@@ -72,7 +72,7 @@ describe('intake', () => {
     expect(w.mail.sent).toMatchObject([{ id: pages[0].id, to: `${dri.person}@tailwind.example`, subject: '[INC-1] sev 1 checkout: High % of errors on checkout: 40%' }])
     expect((await rows('test_incidents'))[0]).toMatchObject({ dri: dri.person })
     expect(await kinds()).toEqual(['alert.firing', 'page.queued', 'page.sent'])
-    expect(await w.part.openItems(alert.incident)).toMatchObject([{ code: 'PAGE_UNACKNOWLEDGED', command: 'reglaze oncall ack INC-1' }])
+    expect(await w.part.openItems(alert.incident)).toMatchObject([{ code: 'PAGE_UNACKNOWLEDGED', command: 'reglaze incident ack INC-1' }])
   })
 
   it('writes a page with what is needed first', async () => {
@@ -80,7 +80,7 @@ describe('intake', () => {
     await w.deliver(firing)
     await settled(w)
     const { text } = w.mail.sent[0] as { text: string }
-    for (const part of ['INC-1  High % of errors on checkout: 40%', 'responsible person (DRI)', 'https://reglaze.example/ack/', 'Checkout (checkout), criticality 1', 'https://runbooks.example/checkout  ·  https://runbooks.example/high-errors', 'alertname=HighErrorRate', 'who else      nobody yet', 'reglaze oncall ack INC-1', 'sandbox_instance/web']) expect(text).toContain(part)
+    for (const part of ['INC-1  High % of errors on checkout: 40%', 'responsible person (DRI)', 'https://reglaze.example/ack/', 'Checkout (checkout), criticality 1', 'https://runbooks.example/checkout  ·  https://runbooks.example/high-errors', 'alertname=HighErrorRate', 'who else      nobody yet', 'reglaze incident ack INC-1', 'sandbox_instance/web']) expect(text).toContain(part)
     const [page] = await rows('pages')
     expect(page).toMatchObject({ ack_token: null })
     expect(page?.['body']).not.toContain(link(text))

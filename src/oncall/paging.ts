@@ -153,7 +153,7 @@ export class Pagings {
     const paging = await pages.findPaging(this.#deps.store.db, incident)
     if (!paging || (paging.state !== 'running' && paging.state !== 'exhausted')) return []
     const known = await this.#deps.incidents.find(this.#deps.store.db, incident)
-    return [{ code: 'PAGE_UNACKNOWLEDGED', what: `${paging.dri} was paged and nobody has acknowledged (${paging.state})`, command: `reglaze oncall ack ${known ? `INC-${known.number}` : incident}` }]
+    return [{ code: 'PAGE_UNACKNOWLEDGED', what: `${paging.dri} was paged and nobody has acknowledged (${paging.state})`, command: `reglaze incident ack ${known ? `INC-${known.number}` : incident}` }]
   }
 }
 

@@ -1,4 +1,6 @@
 import type { Layer, Schedule } from '../config/schema.ts'
+import { ReglazeError } from '../core/errors.ts'
+import { ONCALL } from './errors.ts'
 import type { Override, Shift, Why, Window } from './model.ts'
 import { addMonths, dayOf, instantOf, wallAt, wallOf } from './zone.ts'
 
@@ -6,16 +8,20 @@ const HOUR = 3_600_000
 const DAY = 24 * HOUR
 /** How far around an instant the ends of its shift are looked for; a longer gap is cut there. */
 const HORIZON = 366 * DAY
+const EARLIEST = 0
+const LATEST = Date.UTC(2400, 0, 1)
 const WEEKDAYS = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday']
 
 /**
  * Who is on call: the only implementation, for paging, API, policy and checks alike. For an instant: the one shift that
  * contains it, with its full extent (at most 366 days each way). For a window: every shift in it in order, cut to the
- * window, without a hole: what nobody covers is a shift of the fallback person or an explicit gap. Pure.
+ * window, without a hole: what nobody covers is a shift of the fallback person or an explicit gap. Pure. Throws SCHEDULE_TIME.
  */
 export function onCall(schedule: Schedule, at: number, overrides?: readonly Override[]): Shift
 export function onCall(schedule: Schedule, window: Window, overrides?: readonly Override[]): Shift[]
 export function onCall(schedule: Schedule, when: number | Window, overrides: readonly Override[] = []): Shift | Shift[] {
+  const ends = typeof when === 'number' ? [when] : [when.from, when.to]
+  if (!ends.every((t) => t >= EARLIEST && t <= LATEST)) throw new ReglazeError(ONCALL.SCHEDULE_TIME, 'the time is not a time, or it is before 1970 or after 2400')
   return typeof when === 'number' ? atInstant(schedule, when, overrides) : inWindow(schedule, when, overrides)
 }
 

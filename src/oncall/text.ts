@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts'
+import { shorten } from './alertmanager.ts'
 import type { Alert } from './model.ts'
 import type { IncidentRef } from './ports.ts'
 
@@ -34,24 +35,26 @@ export function pageText(config: Config, f: PageFacts): { subject: string; text:
     `severity      ${severity}`,
     `runbook       ${runbook(service?.runbook, f.alerts)}`,
     ...(service?.data_loss.length ? [`data loss     ${service.data_loss.join('; ')}`] : []),
+    ...(service?.resources.length ? [`runs on       ${service.resources.slice(0, 5).join(', ')}`] : []),
     ...(service?.depends_on.length ? [`depends on    ${service.depends_on.join(', ')}`] : []),
     `who else      ${f.others.join(', ') || 'nobody yet'}`,
     '',
     ...alertLines(f.alerts),
     'Next:',
-    `  reglaze oncall ack ${label}`,
+    `  reglaze incident ack ${label}`,
     `  reglaze incident show ${label}`,
-    `  reglaze assess ${label} --resource ${service?.resources[0] ?? 'TYPE/NAME'}`,
-    `  reglaze access request ${config.roles[0]?.id ?? 'ROLE'} --incident ${label} --reason "…"`,
+    `  reglaze access request ${config.roles[0]?.id ?? 'ROLE'} --incident ${label} --reason "…" --wait`,
+    `  reglaze pause ${label}`,
+    `  reglaze assess ${label}`,
     '',
   ]
-  return { subject: `[${label}] sev ${f.incident.severity ?? '?'} ${f.incident.service}: ${title}`.slice(0, 200), text: lines.join('\n') }
+  return { subject: shorten(`[${label}] sev ${f.incident.severity ?? '?'} ${f.incident.service}: ${title}`, 200), text: lines.join('\n') }
 }
 
 function alertLines(alerts: readonly Alert[]): string[] {
   if (alerts.length === 0) return []
   const shown = alerts.slice(0, SHOWN_ALERTS).flatMap((a) => {
-    const labels = Object.entries(a.labels).map(([k, v]) => `${k}=${oneLine(v)}`)
+    const labels = Object.entries(a.labels).sort(([x], [y]) => (x < y ? -1 : 1)).map(([k, v]) => `${k}=${oneLine(v)}`)
     return [`  ${a.state} since ${a.startsAt}  ${oneLine(a.title)}`, `    ${labels.join(' ')}`, ...(a.generatorUrl ? [`    ${oneLine(a.generatorUrl)}`] : [])]
   })
   const more = alerts.length - SHOWN_ALERTS
