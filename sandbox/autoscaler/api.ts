@@ -66,6 +66,6 @@ function view(g: Group): unknown {
     suspended_processes: g.suspended.map((s) => ({ process_name: s.process, suspension_reason: s.reason, suspended_by: s.by, suspended_at: s.at })),
     changed_by: g.changed_by,
     evaluated_at: g.evaluated_at,
-    activities: g.activities.map(({ replace: _, ...a }) => a),
+    activities: g.activities.map((a) => ({ ...a, replace: undefined })),
   }
 }

@@ -1,4 +1,6 @@
+import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
+import { mergePatch } from '../../../sandbox/gitops/application.ts'
 import { APPS, testGitOps, type TestGitOps } from '../../../sandbox/testing/gitops.ts'
 import { api, until } from '../../../sandbox/testing/world.ts'
 import { CORE } from '../../core/errors.ts'
@@ -140,6 +142,22 @@ test('the patch that gives back', () => {
   expect(patchTo({ automated: { prune: true, selfHeal: true } }, { automated: { prune: true } })).toEqual({ automated: { selfHeal: null } })
   expect(patchTo({ automated: {} }, null)).toBeNull()
   expect(patchTo({ a: 1, b: [1] }, { b: [1], a: 1 })).toBeUndefined()
+})
+
+test('whatever the policy became meanwhile, the patch makes exactly the earlier one of it', () => {
+  // A merge patch cannot write null, and an API server stores none.
+  const { policy } = fc.letrec((tie) => ({
+    policy: fc.dictionary(fc.constantFrom('automated', 'prune', 'selfHeal', 'enabled', 'syncOptions', 'retry'), tie('value'), { maxKeys: 5 }),
+    value: fc.oneof({ maxDepth: 3 }, fc.boolean(), fc.string(), fc.array(fc.string()), tie('policy')),
+  }))
+  fc.assert(
+    fc.property(policy, policy, (now, before) => {
+      const patch = patchTo(now as Json, before as Json)
+      const after = patch === undefined ? now : mergePatch(now as never, patch as never)
+      expect(after).toEqual(before)
+    }),
+    { numRuns: 2000 },
+  )
 })
 
 test('an application in another namespace is tracked with its namespace', () => {
