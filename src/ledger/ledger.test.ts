@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { sql, transaction } from '../store/index.ts'
 import { useTestStore } from '../store/testing/index.ts'
-import { append, checkLedger, consistencyProof, entries, inclusionProof, latestCheckpoint, publicKeyText, startSequencer } from './index.ts'
+import { append, beginEpoch, checkLedger, consistencyProof, entries, inclusionProof, latestCheckpoint, publicKeyText, startSequencer } from './index.ts'
 import type { Sequencer, SequencerOptions } from './index.ts'
 import { openCheckpoint, parseVerifier } from './note.ts'
 import { leafHash, verifyConsistency, verifyInclusion } from './tree.ts'
@@ -89,6 +89,8 @@ test('a database taken back to an earlier time is refused because of the checkpo
     alter table reglaze.ledger_leaves disable trigger all; delete from reglaze.ledger_leaves where seq > 1;
     update reglaze.ledger_tiles set hashes = substring(hashes from 1 for 64); update reglaze.ledger_head set size = 2, signed_size = -1`).execute(t.store.db)
   await expect(start().flush()).rejects.toMatchObject({ code: 'LEDGER_INCONSISTENT' })
+  await beginEpoch(t.store.db, { actor: 'mary', reason: 'failover' })
+  expect((await start().flush()).origin).toMatch(/^tailwind\.test\/ledger\/epoch-[0-9a-f]{8}$/)
 })
 
 test('the key is private, and another key or an unsafe one is refused', async () => {

@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { backup, leaveObserveOnly, moveTo, observeOnly, openStore, poke, restore, sql, step } from '../store/index.ts'
+import { migrate } from '../store/migrate.ts'
+import { migrations } from '../store/migrations/index.ts'
+import { backup, embeddedPid, leaveObserveOnly, moveTo, observeOnly, openStore, poke, removeEmbedded, restore, restoreInto, silent, sql, step } from '../store/index.ts'
 import type { Store } from '../store/index.ts'
 import { useTestStore } from '../store/testing/index.ts'
 import { append, checkLedger, startSequencer } from './index.ts'
@@ -105,6 +107,38 @@ test('a torn or edited file is refused, and the database stays empty', async () 
   writeFileSync(join(folder, 'bad'), newer)
   await expect(restore({ url: target(), file: join(folder, 'bad') })).rejects.toMatchObject({ code: 'STORE_NEWER_SCHEMA' })
   expect(await isEmpty()).toBe(true)
+})
+
+test('a backup of an earlier release is restored and then migrated on', async () => {
+  const old = 'target_old'
+  await admin.query(`create database ${old}`)
+  try {
+    await migrate(t.cluster.socketUrl(old), silent, migrations.slice(0, 2))
+    await backup({ url: t.cluster.socketUrl(old), file })
+  } finally {
+    await admin.query(`drop database ${old} with (force)`)
+  }
+  const { manifest } = await restore({ url: target(), file })
+  expect(manifest.schema).toEqual(['0001_store', '0002_ledger'])
+  const store = await open(target())
+  expect((await sql`select from reglaze.kysely_migration`.execute(store.db)).rows.length).toBe(migrations.length)
+})
+
+test('a backup goes into a new data folder, whose database is stopped again', async () => {
+  await poke(t.store.db, 'k', 'a')
+  await backup({ url: t.store.url, file })
+  const dataDir = join(folder, 'new')
+  try {
+    await restoreInto({ dataDir, file })
+    expect(embeddedPid(dataDir)).toBe(null)
+    const store = await openStore({ dataDir })
+    expect((await sql`select from reglaze.timers`.execute(store.db)).rows.length).toBe(1)
+    expect(await observeOnly(store.db)).not.toBe(null)
+    await store.close()
+    await expect(restoreInto({ dataDir, file })).rejects.toMatchObject({ code: 'STORE_NOT_EMPTY' })
+  } finally {
+    await removeEmbedded(dataDir)
+  }
 })
 
 test('a backup is not restored over data', async () => {

@@ -67,7 +67,10 @@ export async function initCluster(o: InitOptions): Promise<void> {
     }
     const { code, output } = await execute(join(o.binaries.bin, 'initdb'), args, o.account)
     if (code !== 0) {
-      throw new ReglazeError(STORE.STORE_START_FAILED, `initdb (PostgreSQL ${o.binaries.version}) failed: ${output.trim().split('\n').slice(-3).join(' | ')}`, { place: o.home })
+      throw new ReglazeError(STORE.STORE_START_FAILED, `initdb (PostgreSQL ${o.binaries.version}) failed: ${output.trim().split('\n').slice(-3).join(' | ')}`, {
+        place: o.home,
+        ...(output.includes('could not look up effective user ID') ? { hint: 'This user id has no account (no line in /etc/passwd): add one, run under another user, or set DATABASE_URL.' } : {}),
+      })
     }
     appendFileSync(join(draft, 'postgresql.conf'), SETTINGS)
     if (!existsSync(join(o.home, 'data', 'PG_VERSION'))) renameSync(draft, join(o.home, 'data'))

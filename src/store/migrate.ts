@@ -32,6 +32,8 @@ export async function migrate(url: string, log: Log, known: readonly Migration[]
   const db = connect({ url, name: 'reglaze migrate', max: 1, statementTimeoutMs: 0, log })
   try {
     await refuseNewer(db, known)
+    const applied = new Set(await appliedMigrations(db))
+    if (known.every((m) => applied.has(m.name))) return []
     const migrator = new Migrator({
       db,
       migrationTableSchema: 'reglaze',

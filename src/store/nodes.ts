@@ -126,6 +126,7 @@ export async function startNode(o: NodeOptions): Promise<Node> {
       clearInterval(timer)
       await running
       try {
+        await removeDead()
         await (await connection()).query('delete from reglaze.nodes where key = $1', [key])
       } catch {
         // The row is removed by whoever finds it silent.

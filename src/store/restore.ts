@@ -8,10 +8,32 @@ import { STORE } from './errors.ts'
 import { silent } from './log.ts'
 import type { Log } from './log.ts'
 import { migrations } from './migrations/index.ts'
+import { startEmbedded } from './store.ts'
 import { listTables, quoted, summarize } from './tables.ts'
 import type { Summary, Table } from './tables.ts'
 
 const BATCH = 500
+
+/** A data folder (the embedded database) or an external database, as for openStore. */
+export interface RestorePlace {
+  readonly dataDir: string
+  readonly databaseUrl?: string | undefined
+  readonly file: string
+  readonly pgBin?: string | undefined
+  readonly log?: Log | undefined
+}
+
+/** `reglaze restore FILE`: into a new data folder or an empty database. Throws like `restore`. */
+export async function restoreInto(o: RestorePlace): Promise<{ manifest: Manifest; tables: Record<string, Summary> }> {
+  const log = o.log ?? silent
+  if (o.databaseUrl !== undefined) return restore({ url: o.databaseUrl, file: o.file, log })
+  const { cluster, url } = await startEmbedded(o, log)
+  try {
+    return await restore({ url, file: o.file, log })
+  } finally {
+    if (!cluster.attached) await cluster.stop()
+  }
+}
 
 export interface RestoreOptions {
   /** An empty database: the schema `reglaze` must not be there yet. */

@@ -62,7 +62,8 @@ export function embeddedFolder(dataDir: string): string {
 const DATABASE = 'reglaze'
 const USER = 'reglaze'
 
-async function embedded(o: OpenOptions, log: Log): Promise<{ cluster: Cluster; url: string }> {
+/** The embedded cluster of a data folder with its database, started or attached to; not migrated. */
+export async function startEmbedded(o: Pick<OpenOptions, 'dataDir' | 'pgBin'>, log: Log): Promise<{ cluster: Cluster; url: string }> {
   const cluster = await startCluster({ dir: embeddedFolder(o.dataDir), user: USER, log, ...(o.pgBin === undefined ? {} : { pgBin: o.pgBin }) })
   const client = new pg.Client({ connectionString: cluster.url, application_name: 'reglaze start' })
   client.on('error', () => {})
@@ -129,7 +130,7 @@ export async function openStore(o: OpenOptions): Promise<Store> {
 
 async function openOnce(o: OpenOptions): Promise<Store> {
   const log = o.log ?? silent
-  const own = o.databaseUrl === undefined ? await embedded(o, log) : null
+  const own = o.databaseUrl === undefined ? await startEmbedded(o, log) : null
   const url = o.databaseUrl ?? (own as { url: string }).url
   const name = `reglaze ${process.pid}.${++opened}`
   const db = connect({ url, name, max: o.poolSize ?? 10, log })
@@ -140,7 +141,7 @@ async function openOnce(o: OpenOptions): Promise<Store> {
     if (o.migrate === false) await refuseNewer(db)
     else await migrate(url, log)
     await refuseTestClock(db, o.testClock === true)
-    node = await startNode({ url, name: `${name} beat`, log, ...(own === null ? {} : { revive: async () => void (await embedded(o, log)) }) })
+    node = await startNode({ url, name: `${name} beat`, log, ...(own === null ? {} : { revive: async () => void (await startEmbedded(o, log)) }) })
   } catch (error) {
     await db.destroy()
     throw error

@@ -135,6 +135,31 @@ test('again: the next run is that much later, and a failure backs off and counts
   expect(seen).toEqual([1, 2, 3, 1])
 })
 
+test('a handler that hangs is given up at its time limit, and the work is tried again', async () => {
+  const seen: number[] = []
+  const errors: string[] = []
+  let aborted = 0
+  await poke(t.store.db, 'k', 'a')
+  const worker = startWorker(t.store, {
+    kind: 'k', pollMs: 10, timeLimitMs: 30,
+    onError: (e) => errors.push(String(e)),
+    handle: (_s, { attempts, signal }) => {
+      seen.push(attempts)
+      signal.addEventListener('abort', () => aborted++)
+      return attempts === 1 ? new Promise(() => {}) : Promise.resolve('done' as const)
+    },
+  })
+  try {
+    await until(async () => (await sql`select from reglaze.timers where attempts = 1 and owner is null`.execute(t.store.db)).rows.length === 1)
+    await t.advance(1_000)
+    await until(async () => (await rows()) === 0)
+  } finally {
+    await worker.stop()
+  }
+  expect([seen, aborted, errors.length]).toEqual([[1, 2], 1, 1])
+  expect(errors[0]).toContain('not done within 30 ms')
+})
+
 test('backoff: 250 ms doubled, at most 30 s, jitter down to a half', () => {
   expect([1, 2, 3, 7, 8, 50].map((n) => backoffMs(n, () => 1))).toEqual([250, 500, 1000, 16_000, 30_000, 30_000])
   expect(backoffMs(1, () => 0)).toBe(125)

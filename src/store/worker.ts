@@ -21,6 +21,8 @@ export interface WorkerOptions {
   readonly concurrency?: number
   /** How often to look for due work; default 50 ms, one small query for all kinds of a process. */
   readonly pollMs?: number
+  /** A handler that takes longer is given up (its signal aborted) and the work tried again; default 2 min. One hung call must not hold a deadline for ever. */
+  readonly timeLimitMs?: number
   readonly log?: Log
   onError?(error: unknown, subject: string, attempts: number): void
 }
@@ -40,6 +42,23 @@ interface Claimed {
 type Outcome = 'done' | { readonly again: number; readonly attempts: number; readonly error: string | null }
 
 const STOP_WAIT_MS = 10_000
+const TIME_LIMIT_MS = 120_000
+
+class TimeUp extends Error {}
+
+async function inTime<T>(work: Promise<T>, ms: number, abort: AbortController): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const error = new TimeUp(`not done within ${ms} ms`)
+      reject(error)
+      abort.abort(error)
+    }, ms)
+  })
+  // Given up, it may still fail later: nobody listens then.
+  work.catch(() => {})
+  return Promise.race([work, limit]).finally(() => clearTimeout(timer))
+}
 
 /** 250 ms, doubled by each failure, at most 30 s, with jitter down to a half so that failed work does not come back in step. */
 export function backoffMs(attempts: number, random: () => number = Math.random): number {
@@ -78,7 +97,8 @@ async function complete(db: Db, item: Claimed, outcome: Outcome): Promise<void> 
 
 /**
  * Works on due timers of one kind, until stopped. Each is leased to this process while it lives (3 s heartbeat) and fenced
- * by owner at completion: at most once at a time; outside at least once, so handlers must be repeatable. A throw is retried for ever.
+ * by owner at completion: one run at a time (but for one given up at its time limit); outside at least once, so handlers
+ * must be repeatable. A throw is retried for ever.
  */
 export function startWorker(store: Store, o: WorkerOptions): Worker {
   const { node, poller } = internals(store)
@@ -100,23 +120,24 @@ export function startWorker(store: Store, o: WorkerOptions): Worker {
     }
     log.warn({ kind: o.kind, subject: item.subject }, 'the end of a timer could not be recorded; it runs again')
   }
-  const run = async (item: Claimed, signal: AbortSignal): Promise<void> => {
+  const run = async (item: Claimed, abort: AbortController): Promise<void> => {
     let outcome: Outcome
     try {
-      const result = await o.handle(item.subject, { attempts: item.attempts, signal })
+      const result = await inTime(o.handle(item.subject, { attempts: item.attempts, signal: abort.signal }), o.timeLimitMs ?? TIME_LIMIT_MS, abort)
       outcome = result === 'done' ? 'done' : { again: Math.max(0, result.again), attempts: 0, error: null }
     } catch (error) {
-      if (!signal.aborted) {
+      const given = abort.signal.aborted && !(error instanceof TimeUp)
+      if (!given) {
         log.warn({ kind: o.kind, subject: item.subject, attempts: item.attempts, error: String(error) }, 'a timer failed; it will be tried again')
         o.onError?.(error, item.subject, item.attempts)
       }
-      outcome = { again: signal.aborted ? 0 : backoffMs(item.attempts), attempts: item.attempts, error: String(error).slice(0, 2_000) }
+      outcome = { again: given ? 0 : backoffMs(item.attempts), attempts: item.attempts, error: String(error).slice(0, 2_000) }
     }
     await record(item, outcome)
   }
   const begin = (item: Claimed): void => {
     const abort = new AbortController()
-    const done = run(item, abort.signal).finally(() => {
+    const done = run(item, abort).finally(() => {
       inHand.delete(item.id)
       look()
     })
