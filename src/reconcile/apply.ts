@@ -15,7 +15,7 @@ export async function apply(dir: string, decisions: readonly Decision[], o: Engi
   const s = await openSession(dir, o)
   await keepState(s)
   s.progress('bringing the state up to date')
-  await s.runner.run(['apply', '-refresh-only', '-auto-approve', '-json', '-input=false', ...s.varArgs], {
+  await s.runner.run(['apply', '-refresh-only', '-auto-approve', '-json', '-input=false', '-lock-timeout=5s', ...s.varArgs], {
     cwd: s.dir, env: s.place.env ?? {}, ...(o.signal && { signal: o.signal }), ...(o.onProgress && { onProgress: o.onProgress }), ...(o.timeoutMs && { timeoutMs: o.timeoutMs }),
   })
   const file = join(s.workDir, `apply-${process.pid}.tfplan`)

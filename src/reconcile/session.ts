@@ -51,6 +51,8 @@ export async function openSession(dir: string, o: EngineOptions): Promise<Sessio
   const git = await findGit(real, o.env)
   const workDir = o.workDir ?? (git ? join(git.gitDir, 'reglaze') : join(real, '.reglaze'))
   mkdirSync(workDir, { recursive: true, mode: 0o700 })
+  // Saved states hold secrets: the folder stays out of git wherever it is.
+  if (!existsSync(join(workDir, '.gitignore'))) writeFileSync(join(workDir, '.gitignore'), '*\n')
   const key = o.digestKey ?? randomBytes(32).toString('hex')
   const place: Place = { runner, dir: real, ...(o.env && { env: o.env }), ...(o.signal && { signal: o.signal }), ...(o.onProgress && { onProgress: o.onProgress }), ...(o.timeoutMs && { timeoutMs: o.timeoutMs }) }
   if (!isInitialised(real)) await init(place)

@@ -216,7 +216,7 @@ export interface Planned {
 }
 /** `plan -out`, then `show -json`: two invocations. An error of the plan is data (`plan` may be null), not an exception. */
 export async function planTo(p: Place, file: string, args: readonly string[] = []): Promise<Planned> {
-  const run = await call(p, ['plan', '-json', '-input=false', `-out=${file}`, ...args], { ok: [0, 1] })
+  const run = await call(p, ['plan', '-json', '-input=false', '-lock-timeout=5s', `-out=${file}`, ...args], { ok: [0, 1] })
   const locked = run.diagnostics.find((d) => /state lock|already locked/i.test(d.summary + d.detail) && d.severity === 'error')
   if (locked) throw diagnosticError('plan', run.code, run.diagnostics, p.dir)
   if (!existsSync(file)) return { plan: null, file, diagnostics: run.diagnostics }
@@ -225,7 +225,7 @@ export async function planTo(p: Place, file: string, args: readonly string[] = [
   return { plan: run.code === 1 ? { ...plan, errored: true } : plan, file, diagnostics: run.diagnostics }
 }
 export async function applyFile(p: Place, file: string): Promise<void> {
-  await call(p, ['apply', '-json', '-input=false', file])
+  await call(p, ['apply', '-json', '-input=false', '-lock-timeout=5s', file])
 }
 
 /** The folder tree of this computer. */
