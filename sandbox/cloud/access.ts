@@ -143,7 +143,8 @@ function showSession(s: Session): Json {
     session_id: s.session_id,
     principal: s.principal,
     roles: [...new Set(s.given.filter((g) => g.scope === '/').map((g) => g.role))],
-    source_identity: s.source_identity,
+    source_identity: s.source_identities[0] ?? null,
+    source_identities: [...s.source_identities],
     created_at: s.created_at,
     expires_at: s.expires_at,
   }
@@ -160,7 +161,7 @@ export function createSession(ctx: Context): Outcome {
     hash: hashSecret(token),
     principal: ctx.caller.principal,
     given: held.given,
-    source_identity: held.source_identity,
+    source_identities: held.source_identities,
     created_at: ctx.now.toISOString(),
     expires_at: new Date(end).toISOString(),
   }
@@ -177,8 +178,9 @@ export function createSession(ctx: Context): Outcome {
   }
 }
 export function listSessions({ state, call, now }: Context): Outcome {
-  const wanted = ['principal', 'source_identity'] as const
-  const live = Object.values(state.tables.sessions).filter((s) => !isExpired(s.expires_at, now) && wanted.every((f) => !call.query.has(f) || s[f] === call.query.get(f)))
+  const principal = call.query.get('principal')
+  const mark = call.query.get('source_identity')
+  const live = Object.values(state.tables.sessions).filter((s) => !isExpired(s.expires_at, now) && (principal === null || s.principal === principal) && (mark === null || s.source_identities.includes(mark)))
   return { status: 200, body: { items: live.map(showSession) }, action: 'read', resource: null }
 }
 export function deleteSession(ctx: Context): Outcome {

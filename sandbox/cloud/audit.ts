@@ -9,12 +9,15 @@ export function readAudit({ state, call }: Context): Outcome {
   const after = numberOf(call, 'after', 0)
   const limit = Math.min(numberOf(call, 'limit', 500), 5000)
   const writesOnly = call.query.get('writes') === '1'
+  const type = call.query.get('type')
+  const id = call.query.get('id')
   const from = state.events.findIndex((e) => e.seq > after)
   const events: AuditEvent[] = []
   let cursor = state.seq
   for (let i = from < 0 ? state.events.length : from; i < state.events.length; i++) {
     const e = state.events[i] as AuditEvent
     if (writesOnly && e.action === 'read') continue
+    if ((type !== null && e.resource?.type !== type) || (id !== null && e.resource?.id !== id)) continue
     if (events.length === limit) {
       cursor = (events.at(-1) as AuditEvent).seq
       break

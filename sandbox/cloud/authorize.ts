@@ -22,15 +22,15 @@ export function authenticate(state: CloudState, call: Call, now: Date): Caller {
   const session = Object.values(state.tables.sessions).find((s) => s.hash === hash)
   if (session) {
     if (isExpired(session.expires_at, now)) throw new ApiError(401, 'Unauthenticated', `session ${session.session_id} ended at ${session.expires_at}`)
-    return { principal: session.principal, credential: session.session_id, isKey: false, source_identity: session.source_identity, given: session.given }
+    return { principal: session.principal, credential: session.session_id, isKey: false, source_identity: session.source_identities[0] ?? null, given: session.given }
   }
   const key = Object.values(state.tables.keys).find((k) => k.hash === hash)
   if (!key) throw new ApiError(401, 'Unauthenticated', 'this key or session token is not known (removed, ended, or of another cloud)')
   return { principal: key.principal, credential: key.key_id, isKey: true, source_identity: null, given: effective(state, key.principal, now).given }
 }
 
-/** What a principal holds now: live memberships and role assignments, the earliest end among them, and the mark they carry. */
-export function effective(state: CloudState, principal: string, now: Date): { given: Given[]; endsAt: string | null; source_identity: string | null } {
+/** What a principal holds now: live memberships and role assignments, the earliest end among them, and the marks they carry, the newest first. */
+export function effective(state: CloudState, principal: string, now: Date): { given: Given[]; endsAt: string | null; source_identities: string[] } {
   const live: { role: Role; scope: string; expires_at: string | null; source_identity: string | null; at: string }[] = []
   if (principal === 'root') live.push({ role: 'admin', scope: '/', expires_at: null, source_identity: null, at: '' })
   for (const m of Object.values(state.tables.memberships)) {
@@ -41,8 +41,8 @@ export function effective(state: CloudState, principal: string, now: Date): { gi
     live.push({ role: a['role'] as Role, scope: a['scope'] as string, expires_at: a['expires_at'] as string | null, source_identity: (a['source_identity'] as string | null) ?? null, at: a['created_at'] as string })
   }
   const ends = live.flatMap((l) => (l.expires_at ? [l.expires_at] : [])).sort((a, b) => Date.parse(a) - Date.parse(b))
-  const marked = live.filter((l) => l.source_identity).sort((a, b) => (a.at < b.at ? 1 : -1))
-  return { given: live.map((l) => ({ role: l.role, scope: l.scope })), endsAt: ends[0] ?? null, source_identity: marked[0]?.source_identity ?? null }
+  const marked = live.sort((a, b) => (a.at < b.at ? 1 : -1)).flatMap((l) => (l.source_identity ? [l.source_identity] : []))
+  return { given: live.map((l) => ({ role: l.role, scope: l.scope })), endsAt: ends[0] ?? null, source_identities: [...new Set(marked)] }
 }
 
 /** Throws 403 unless a role on everything, or on one of these resources, covers the need. */

@@ -6,11 +6,16 @@ import type { Context, Outcome } from './store.ts'
 const MODES = ['429', '401', '500', 'hang', 'lost-answer'] as const
 type Mode = (typeof MODES)[number]
 interface Fault {
+  /** A method, `write` for every one but GET, or null for all. */
   readonly method: string | null
   readonly path_prefix: string
   readonly principal: string | null
   readonly mode: Mode
   times: number
+}
+
+function meets(wanted: string | null, method: string): boolean {
+  return wanted === null || wanted === method || (wanted === 'write' && method !== 'GET')
 }
 
 /** Faults for drills and tests. Kept in memory only: a restart ends them. */
@@ -38,7 +43,7 @@ export class Faults {
   /** The fault that this call meets, used up by it; those that are errors are thrown. */
   take(call: Call, principal: string | null): 'hang' | 'lost-answer' | null {
     if (call.path.startsWith('/v1/faults')) return null
-    const fault = this.#list.find((f) => (f.method === null || f.method === call.method) && call.path.startsWith(f.path_prefix) && (f.principal === null || f.principal === principal))
+    const fault = this.#list.find((f) => meets(f.method, call.method) && call.path.startsWith(f.path_prefix) && (f.principal === null || f.principal === principal))
     if (!fault) return null
     if (--fault.times <= 0) this.#list = this.#list.filter((f) => f !== fault)
     switch (fault.mode) {

@@ -35,6 +35,8 @@ export function putLock(ctx: Context): Outcome {
     owner: textField(body, 'owner') ?? ctx.caller.principal,
     created_at: found?.created_at ?? ctx.now.toISOString(),
     created_by: found?.created_by ?? ctx.caller.principal,
+    updated_at: ctx.now.toISOString(),
+    updated_by: ctx.caller.principal,
   }
   return {
     status: found ? 200 : 201,

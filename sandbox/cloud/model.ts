@@ -36,7 +36,8 @@ export interface Session {
   readonly principal: string
   /** Fixed at login, whatever happens to the memberships afterwards. */
   readonly given: readonly Given[]
-  readonly source_identity: string | null
+  /** Marks of everything that gave it a role at login, the newest first; nobody can change them. */
+  readonly source_identities: readonly string[]
   readonly created_at: string
   readonly expires_at: string
 }
@@ -49,6 +50,8 @@ export interface Lock {
   readonly owner: string
   readonly created_at: string
   readonly created_by: string
+  readonly updated_at: string
+  readonly updated_by: string
 }
 /** Attributes plus hidden ones, whose names begin with `_`. */
 export type Resource = { id: string; name: string } & Record<string, Json>
