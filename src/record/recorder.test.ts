@@ -112,6 +112,20 @@ describe('every byte', () => {
   })
 })
 
+describe('a local terminal', () => {
+  test.skipIf(spawnSync('python3', ['--version']).status !== 0)('(needs python3) is byte-transparent, follows the window, and is given back as it was', () => {
+    fs.writeFileSync(`${dir}/in.sh`, 'trap "stty size; echo WINCH" WINCH; printf "READY\n"; while ! read -r -t 0.2 line; do :; done; echo "got $line"; stty raw; printf "abc\ndef"; exit 5\n')
+    const run = spawnSync('python3', [path.join(import.meta.dirname, 'testing/terminal.py'), process.execPath, '--import', 'tsx', recorder, `${dir}/t.rec`, '/bin/bash', `${dir}/in.sh`], { encoding: 'utf8', timeout: 40_000 })
+    const seen = JSON.parse(run.stdout) as { bytes: string; before: unknown; after: unknown; status: number }
+    const shown = Buffer.from(seen.bytes, 'hex')
+    expect(shown.toString()).toBe('READY\r\n40 123\r\nWINCH\r\ntyped\r\ngot typed\r\nabc\ndef')
+    expect(shown.equals(Buffer.from(replayBytes(`${dir}/t.rec`)))).toBe(true)
+    expect(seen.after).toEqual(seen.before)
+    expect(seen.status).toBe(5)
+    expect([...cast(`${dir}/t.rec`, { version: 2 })].join('')).toContain('"r","123x40"')
+  })
+})
+
 describe('the shell', () => {
   const drive = (file: string, more: object = {}) => createDriver({ file, size: { rows: 30, cols: 100 }, stdout: null, env: { PATH: process.env['PATH'], HOME: dir, LC_ALL: 'C.UTF-8' }, cwd: dir, ...more })
   test('typed commands give their exit codes; multi-line loop, folder, awkward characters', async () => {

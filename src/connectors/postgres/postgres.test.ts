@@ -124,7 +124,7 @@ describe.each([['the system\'s PostgreSQL', undefined], ['PostgreSQL from npm', 
     const s = spec('gr_secret')
     await admin.query("create extension if not exists pg_stat_statements").catch(() => undefined)
     await grantable.grant(s)
-    const { PGPASSWORD = '' } = (await grantable.credentials?.(s)) as Record<string, string>
+    const PGPASSWORD = (await grantable.credentials?.(s))?.['PGPASSWORD'] ?? ''
     expect(PGPASSWORD.length).toBeGreaterThan(30)
     const { rows } = await admin.query('select rolpassword from pg_authid where rolname = $1', [loginRole(s.grantId)])
     expect(rows[0].rolpassword).toMatch(/^SCRAM-SHA-256\$/)

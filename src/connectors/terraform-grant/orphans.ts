@@ -4,7 +4,13 @@ import * as fs from 'node:fs'
 const ASK_MS = 4000
 const FORCE_MS = 2000
 
-/** Processes whose working folder is `dir`, other than this one. Empty where /proc is not there (then the state lock alone protects). */
+/** Terraform itself, or a provider that it started; not the shell of a person who looks into the folder. */
+function isTerraform(pid: string): boolean {
+  const program = fs.readlinkSync(`/proc/${pid}/exe`).split('/').at(-1) ?? ''
+  return /terraform|tofu/.test(program) || fs.readFileSync(`/proc/${pid}/environ`, 'latin1').includes('TF_PLUGIN_MAGIC_COOKIE=')
+}
+
+/** Runs of Terraform whose working folder is `dir`. Empty where /proc is not there (then the state lock alone protects). */
 export function runsIn(dir: string): number[] {
   let real: string
   let pids: string[]
@@ -14,14 +20,14 @@ export function runsIn(dir: string): number[] {
   } catch {
     return []
   }
-  return pids.map(Number).filter((pid) => {
-    if (pid === process.pid) return false
+  return pids.filter((pid) => {
     try {
-      return fs.readlinkSync(`/proc/${pid}/cwd`) === real && fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] !== 'Z'
+      return fs.readlinkSync(`/proc/${pid}/cwd`) === real && isTerraform(pid)
     } catch {
+      // Ended meanwhile (a dead one that waits for its parent has no folder either), or somebody else's.
       return false
     }
-  })
+  }).map(Number)
 }
 
 /** Ends every run in the folder: asked first, so that Terraform can save its state, then forced. Nobody else works in a grant's folder. */

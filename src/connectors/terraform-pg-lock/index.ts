@@ -16,7 +16,10 @@ export interface PgLockOptions {
   readonly name: string
   /** Schema of the backend; default `terraform_remote_state`. `target.schema` comes before it. */
   readonly schema?: string
-  /** Asked before a lost lock is taken again: another process may have resumed this hold meanwhile. Default: yes. */
+  /**
+   * Asked before a lost lock is taken again: another process may have resumed this hold meanwhile. Without it, a lock whose
+   * connection somebody ended on purpose is not taken again here; the caller's loop sees that it is gone and decides.
+   */
   readonly stillWanted?: (holdId: string) => Promise<boolean>
   readonly log?: (message: string) => void
 }
@@ -27,6 +30,8 @@ export interface PgLockHold extends Pausable {
 
 /** Names of applications have at most 63 bytes. */
 const NAME_BYTES = 63
+/** admin_shutdown: pg_terminate_backend, or the server is being stopped. */
+const ENDED_ON_PURPOSE = '57P01'
 const REASSERT_MS = [100, 250, 500, 1000, 2000, 5000]
 
 interface Held {
@@ -112,8 +117,8 @@ class PgLock implements PgLockHold {
 
   async #take(held: Held): Promise<void> {
     const client = new pg.Client({ connectionString: this.#o.url, application_name: applicationName(held.spec), connectionTimeoutMillis: 5000, query_timeout: 10_000, keepAlive: true, keepAliveInitialDelayMillis: 5000 })
-    client.on('error', () => this.#lost(held, client))
-    client.on('end', () => this.#lost(held, client))
+    client.on('error', (error: Error & { code?: string }) => this.#lost(held, client, error.code === ENDED_ON_PURPOSE))
+    client.on('end', () => this.#lost(held, client, false))
     const query: Query = async (text, values) => (await client.query(text, values)).rows
     try {
       await client.connect()
@@ -138,11 +143,12 @@ class PgLock implements PgLockHold {
     held.losses = 0
   }
   /** The connection is gone and with it the lock: take it again until resume. */
-  #lost(held: Held, client: pg.Client): void {
+  #lost(held: Held, client: pg.Client, onPurpose: boolean): void {
     if (held.client !== client) return
     held.client = null
     this.#o.log?.(`the connection that held ${this.#place(held.spec.target).text} was lost`)
-    this.#again(held)
+    if (onPurpose && !this.#o.stillWanted) this.#held.delete(held.spec.holdId)
+    else this.#again(held)
   }
   #again(held: Held): void {
     if (this.#held.get(held.spec.holdId) !== held || held.timer) return

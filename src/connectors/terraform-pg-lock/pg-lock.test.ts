@@ -83,6 +83,7 @@ test('while held, a real plan and apply are refused; after resume they pass; all
   expect((await terraform('plan', '-input=false')).code).toBe(0)
 })
 test('a lost connection is a lost lock: it is seen, and taken again', async () => {
+  lock = hold(() => Promise.resolve(true))
   await lock.pause(spec)
   const before = (await admin.query("select pid from pg_stat_activity where application_name like 'reglaze hold_%'")).rows[0] as { pid: number }
   await admin.query('select pg_terminate_backend($1, 5000)', [before.pid])
@@ -118,6 +119,28 @@ test('another process of ours sees the hold, counts it as done, and can resume i
   await new Promise((r) => setTimeout(r, 400))
   expect((await state(second)).paused).toBe(false)
 })
+test('ended on purpose: not taken again here, seen, and the caller may pause again', async () => {
+  await lock.pause(spec)
+  await admin.query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like 'reglaze hold_%'")
+  await new Promise((r) => setTimeout(r, 400))
+  expect((await state()).paused).toBe(false)
+  await lock.pause(spec)
+  expect((await state()).paused).toBe(true)
+  await lock.resume(spec)
+})
+test('the database restarts: the lock is taken again', async () => {
+  lock = hold(() => Promise.resolve(true))
+  await lock.pause(spec)
+  const port = cluster.port
+  await cluster.stop()
+  expect(await lock.observe(spec)).toMatchObject({ status: 'unknown' })
+  cluster = await startCluster({ dir: join(folder, 'c'), tcpPort: port, password: 'super', withParent: true })
+  admin = new pg.Client({ connectionString: cluster.socketUrl('postgres') })
+  admin.on('error', () => undefined)
+  await admin.connect()
+  await until(async () => (await state()).paused)
+  await lock.resume(spec)
+})
 test('no such state, no database: clear answers', async () => {
   await expect(lock.pause({ ...spec, target: { workspace: 'nope' } })).rejects.toMatchObject({ code: 'CONNECTOR_NOT_THERE' })
   await expect(lock.pause({ ...spec, target: { schema: 'no"such' } })).rejects.toMatchObject({ code: 'CONNECTOR_NOT_THERE' })
@@ -134,8 +157,7 @@ pausableContract('terraform-pg-lock on a real PostgreSQL', async () => {
   }
   const contract: HoldSpec = { ...spec, target: { workspace: 'default' } }
   return {
-    // What one instance lost, another one may have resumed: here always.
-    connector: () => hold(() => Promise.resolve(false)),
+    connector: () => hold(),
     spec: contract,
     raw: async () => (await admin.query("select count(*)::int as locks, max(a.application_name) as by from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'advisory'")).rows[0] as Json,
     async humanPauses() {
