@@ -2,7 +2,12 @@ import { Command, CommanderError } from 'commander'
 import { report, type Globals, type Io } from './io.ts'
 import { accessCommands } from './commands/access.ts'
 import { alertCommands, incidentCommands } from './commands/incident.ts'
+import { demoCommand } from './commands/demo.ts'
+import { assessCommand, backupCommands, ledgerCommands, oncallCommands, runSandbox, sandboxCommand } from './commands/operations.ts'
 import { pauseCommands } from './commands/pause.ts'
+import { reconcileCommands } from './commands/reconcile.ts'
+import { recordCommands } from './commands/record.ts'
+import { repairCommands } from './commands/repair.ts'
 import { serverCommands } from './commands/server.ts'
 import { VERSION } from './version.ts'
 
@@ -17,11 +22,20 @@ export function createProgram(io: Io): Command {
     .showHelpAfterError('(add --help for usage)')
     .configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) })
     .exitOverride()
+  demoCommand(program, io)
   incidentCommands(program, io)
   alertCommands(program, io)
   accessCommands(program, io)
   pauseCommands(program, io)
+  assessCommand(program, io)
+  repairCommands(program, io)
+  recordCommands(program, io)
+  reconcileCommands(program, io)
+  oncallCommands(program, io)
+  ledgerCommands(program, io)
   serverCommands(program, io)
+  backupCommands(program, io)
+  sandboxCommand(program)
   for (const c of walk(program)) c.exitOverride().configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) })
   return program
 }
@@ -34,6 +48,8 @@ function walk(command: Command): Command[] {
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const program = createProgram(io)
   try {
+    // The sandbox is a program of its own: its options are not ours.
+    if (argv[0] === 'sandbox') return await runSandbox(argv.slice(1), io)
     await program.parseAsync(argv, { from: 'user' })
     return 0
   } catch (error) {

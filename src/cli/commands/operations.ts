@@ -122,20 +122,16 @@ export function backupCommands(program: Command, io: Io): void {
     })
 }
 
+/** For the list of commands only: runSandbox() takes over before options are read. */
+export function sandboxCommand(program: Command): void {
+  program.command('sandbox [args...]').description('the sandbox cloud: up, provider install, login, list, set, … (`reglaze sandbox --help`)')
+}
+
 /** `reglaze sandbox …` is the sandbox's own program: a separate one, that knows nothing of Reglaze. */
-export function sandboxCommand(program: Command, io: Io): void {
-  program
-    .command('sandbox [args...]')
-    .description('the sandbox cloud: up, provider install, login, list, set, … (see `reglaze sandbox --help`)')
-    .allowUnknownOption()
-    .helpOption(false)
-    .passThroughOptions()
-    .action(async (args: string[]) => {
-      const main = join(PACKAGE_ROOT, 'dist', 'sandbox', 'main.js')
-      if (!existsSync(main)) throw new ReglazeError(CORE.NOT_FOUND, `${main} is missing`, { hint: 'Build first: npx tsc -b' })
-      const child = spawn(process.execPath, [main, ...args], { stdio: 'inherit', env: { ...io.env } })
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
-      const code = await new Promise<number>((done) => child.once('exit', (c) => done(c ?? 1)))
-      if (code !== 0) throw new ReglazeError(code === 1 ? CORE.DIFFERENCES : CORE.INVALID_INPUT, `sandbox ended with ${code}`)
-    })
+export async function runSandbox(args: readonly string[], io: Io): Promise<number> {
+  const main = join(PACKAGE_ROOT, 'dist', 'sandbox', 'main.js')
+  if (!existsSync(main)) throw new ReglazeError(CORE.NOT_FOUND, `${main} is missing`, { hint: 'Build first: npx tsc -b' })
+  const child = spawn(process.execPath, [main, ...args], { stdio: 'inherit', env: { ...io.env } })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+  return new Promise<number>((done) => child.once('exit', (c) => done(c ?? 1)))
 }

@@ -27,7 +27,7 @@ export function reconcileCommands(program: Command, io: Io): void {
     const found = await check(resolve(io.cwd, dir), engineOptions(io, g))
     const drift = found.resources.filter((r) => r.suggested !== 'none').map((r) => ({ address: r.address, class: r.class })) as Json[]
     if (o.incident) await client(io, g).call(reconcileRoutes.baseline, { params: { id: o.incident, workspace: o.workspace }, body: { drift, evidence: facts(found) } })
-    answer(io, g, { drift, ...facts(found) }, () => (drift.length === 0 ? 'no drift was there before' : `there before: ${drift.length}\n${listing(io, found)}`))
+    answer(io, g, { drift, ...(facts(found) as Record<string, Json>) }, () => (drift.length === 0 ? 'no drift was there before' : `there before: ${drift.length}\n${listing(io, found)}`))
   })
   inIncident(reconcile.command('check <dir>').description('expected (code) against actual, for each resource and attribute; exit code 1 when something differs'))
     .option('--inventory <kind>', 'find objects that no state knows: sandbox (SANDBOX_URL, SANDBOX_TOKEN)')
