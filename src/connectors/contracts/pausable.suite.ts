@@ -21,7 +21,7 @@ export interface PausableHarness {
   humanResumes(): Promise<void>
   /** What `changedBy` has to say after that; null when the target cannot tell. */
   readonly human: string | null
-  /** The next calls of the connector that read or write meet this. Left out where the target cannot be made to. */
+  /** The next calls of the connector that read or write meet this, until {@link clearFaults}. Left out where the target cannot be made to. */
   fault?(mode: FaultMode, on: 'read' | 'write', times?: number): Promise<void>
   clearFaults?(): Promise<void>
   /** A parent that writes the setting back, where the target has such. It is held when the harness begins. */
@@ -139,7 +139,13 @@ export function pausableContract(name: string, makeHarness: () => Promise<Pausab
 
     test('a target that is not there is unknown, not "not paused"', async () => {
       const target = Object.fromEntries(Object.entries(h.spec.target).map(([k, v]) => [k, typeof v === 'string' ? `${v}-nowhere` : v]))
-      const o = await h.connector().observe({ ...h.spec, target }).catch((e: unknown) => e)
+      let asked: Promise<unknown>
+      try {
+        asked = h.connector().observe({ ...h.spec, target })
+      } catch {
+        throw new Error('observe threw instead of rejecting: whoever handles it with .catch() would miss that')
+      }
+      const o = await asked.catch((e: unknown) => e)
       if (o instanceof ReglazeError) expect(['invalid', 'outside', 'not-found']).toContain(o.kind)
       else expect(o).toMatchObject({ status: 'unknown' })
     })
@@ -185,11 +191,13 @@ function faults(harness: () => PausableHarness, capture: () => Promise<HoldSpec>
       const spec = await capture()
       await h.fault(mode, 'write')
       expect((await failure(h.connector().pause(spec))).code).toBe(CORE.OUTSIDE_FAILED)
+      await h.clearFaults?.()
       expect((await seen()).paused).toBe(false)
       await h.connector().pause(spec)
       expect((await seen()).paused).toBe(true)
       await h.fault(mode, 'write')
       expect((await failure(h.connector().resume(spec))).code).toBe(CORE.OUTSIDE_FAILED)
+      await h.clearFaults?.()
       await h.connector().resume(spec)
       expect(JSON.stringify(await h.raw())).toBe(before)
     })
@@ -201,6 +209,7 @@ function faults(harness: () => PausableHarness, capture: () => Promise<HoldSpec>
     const spec = await capture()
     await h.fault('hang', 'write')
     expect((await failure(h.connector().pause(spec))).code).toBe(CORE.OUTCOME_UNKNOWN)
+    await h.clearFaults?.()
     expect((await seen()).paused).toBe(false)
     await h.connector().pause(spec)
     expect((await seen()).paused).toBe(true)
@@ -213,10 +222,12 @@ function faults(harness: () => PausableHarness, capture: () => Promise<HoldSpec>
     const spec = await capture()
     await h.fault('lost-answer', 'write')
     expect((await failure(h.connector().pause(spec))).code).toBe(CORE.OUTCOME_UNKNOWN)
+    await h.clearFaults?.()
     await h.connector().pause(spec)
     expect((await seen()).paused).toBe(true)
     await h.fault('lost-answer', 'write')
     expect((await failure(h.connector().resume(spec))).code).toBe(CORE.OUTCOME_UNKNOWN)
+    await h.clearFaults?.()
     await h.connector().resume(spec)
     expect(JSON.stringify(await h.raw())).toBe(before)
   })
