@@ -88,7 +88,8 @@ function actingAutomations(g: Gathered, resources: readonly AssessedResource[], 
   // A parent switches its child on again, so it belongs to the list; parents of parents too.
   for (let before = -1; before !== found.size; ) {
     before = found.size
-    for (const child of [...found.keys()]) {
+    const children = [...found.keys()]
+    for (const child of children) {
       for (const parent of g.config.automations.find((a) => a.id === child)?.parents ?? []) {
         const a = g.config.automations.find((x) => x.id === parent)
         const how = found.get(parent)?.how

@@ -94,7 +94,8 @@ export class Assessments {
       if (!directory) return null
       const answer = await directory.jobs()
       if ('status' in answer) return answer
-      return { status: 'known', value: answer, at: '', evidence: { source: 'directory', request: 'jobs', answer: answer.length } }
+      const value = answer.map(({ id, runs_as, schedule, acts_on, enabled }) => ({ id, runs_as, schedule, acts_on, ...(enabled === undefined ? {} : { enabled }) }))
+      return { status: 'known', value, at: '', evidence: { source: 'directory', request: 'jobs', answer: value.length } }
     } catch (error) {
       return { status: 'unknown', at: '', reason: (error as Error).message }
     }

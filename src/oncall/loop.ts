@@ -1,6 +1,6 @@
 import { ReglazeError, type Message } from '../core/index.ts'
 import { append } from '../ledger/index.ts'
-import { startWorker, transaction, type Worker } from '../store/index.ts'
+import { observeOnly, startWorker, transaction, type TimerHandler, type Worker } from '../store/index.ts'
 import { ONCALL } from './errors.ts'
 import { PROCESS, type Intake } from './intake.ts'
 import * as pages from './page-store.ts'
@@ -14,14 +14,21 @@ export function startLoops(deps: OncallDeps, intake: Intake, pagings: Pagings): 
   const { store, log } = deps
   const workers: Worker[] = [
     startWorker(store, { kind: PROCESS, handle: (id) => intake.process(id), concurrency: 4, log }),
-    startWorker(store, { kind: SEND, handle: (id) => sendPage(deps, id), concurrency: 8, log }),
-    startWorker(store, { kind: ESCALATE, handle: (id) => pagings.escalate(id), concurrency: 2, log }),
+    startWorker(store, { kind: SEND, handle: unlessObserving(deps, (id) => sendPage(deps, id)), concurrency: 8, log }),
+    startWorker(store, { kind: ESCALATE, handle: unlessObserving(deps, (id) => pagings.escalate(id)), concurrency: 2, log }),
   ]
   return {
     async stop() {
       await Promise.all(workers.map((w) => w.stop()))
     },
   }
+}
+
+const LOOK_AGAIN_MS = 2_000
+
+/** A restored or moved store pages nobody until a person has compared it with the world; what is due waits. */
+function unlessObserving(deps: OncallDeps, handle: (id: string) => ReturnType<TimerHandler>): TimerHandler {
+  return async (id) => ((await observeOnly(deps.store.db)) ? { again: LOOK_AGAIN_MS } : handle(id))
 }
 
 /**

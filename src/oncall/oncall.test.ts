@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { CORE, ReglazeError } from '../core/index.ts'
 import { oncallTransitions } from '../store/migrations/0030_oncall.ts'
-import { sql, storedPairs } from '../store/index.ts'
+import { enterObserveOnly, leaveObserveOnly, sql, storedPairs } from '../store/index.ts'
 import { useTestStore } from '../store/testing/index.ts'
 import { ALERT, DELIVERY, PAGE, PAGING } from './index.ts'
 import { FIRING, RESOLVED } from './testing/samples.ts'
@@ -275,7 +275,7 @@ describe('paging', () => {
     const w = await world(t.store)
     await w.deliver(another({ summary: '<script>alert(1)</script>\n\nBcc: all' }))
     await settled(w)
-    const [mail] = w.mail.sent as [{ subject: string; text: string }]
+    const mail = w.mail.sent[0] as { subject: string; text: string }
     expect(mail.subject).toBe('[INC-1] sev 1 checkout: <script>alert(1)</script> Bcc: all')
     expect((await w.call('page.ack-form', { params: { token: link(mail.text) } })).body).not.toContain('<script>')
   })
@@ -324,6 +324,19 @@ describe('paging', () => {
     const [shop] = await rows('pagings')
     expect(await w.part.facts('zoe', { id: shop?.['incident_id'], service: 'checkout', team: null })).toMatchObject({ primary: true })
     expect(await w.part.facts('cat', { id: 'x', service: 'orders-db', team: null })).toMatchObject({ primary: false })
+  })
+
+  it('pages nobody from a restored store until a person lets it', async () => {
+    const w = await world(t.store)
+    await enterObserveOnly(t.store.db, 'restored')
+    await w.deliver(firing)
+    await run(w, () => until(async () => (await rows('pages')).length === 1))
+    await settled(w)
+    expect(w.mail.sent).toEqual([])
+    await leaveObserveOnly(t.store.db, { actor: 'ann', note: 'compared' })
+    await t.advance(5_000)
+    await settled(w)
+    expect(w.mail.sent).toHaveLength(1)
   })
 
   it('pages again when an alert fires after the paging had stopped', async () => {

@@ -57,37 +57,62 @@ interface Envelope {
 
 /** One SMTP conversation (RFC 5321, without extensions). Bytes are kept as latin1 so that none is lost. */
 function converse(socket: Socket, keepMail: (envelope: Envelope, data: string) => void): void {
-  const say = (line: string) => socket.write(`${line}\r\n`)
+  const say = (line: string): void => void socket.write(`${line}\r\n`)
   let envelope: Envelope = { from: null, to: [] }
   let data: string[] | null = null
   let size = 0
   let rest = ''
   const command = (line: string): void => {
-    const verb = line.slice(0, 4).toUpperCase()
     const address = /<([^>]*)>/.exec(line)?.[1]
-    if (verb === 'EHLO' || verb === 'HELO') return void say('250 reglaze-smtp-sink simulator, delivers to nobody')
-    if (verb === 'MAIL' && address !== undefined) return (envelope = { from: address, to: [] }), void say('250 ok')
-    if (verb === 'RCPT' && address && envelope.from !== null) return envelope.to.push(address), void say('250 ok')
-    if (verb === 'DATA') return envelope.to.length === 0 ? void say('503 nobody to give it to') : ((data = []), (size = 0), void say('354 end with a line of one dot'))
-    if (verb === 'RSET' || verb === 'NOOP') return verb === 'RSET' && (envelope = { from: null, to: [] }), void say('250 ok')
-    if (verb === 'QUIT') return say('221 bye'), void socket.end()
-    say('502 this simulator does not know that command')
+    switch (line.slice(0, 4).toUpperCase()) {
+      case 'EHLO':
+      case 'HELO':
+        return say('250 reglaze-smtp-sink: a simulator, delivers to nobody')
+      case 'MAIL':
+        envelope = { from: address ?? '', to: [] }
+        return say('250 ok')
+      case 'RCPT':
+        if (!address || envelope.from === null) return say('503 first MAIL, then RCPT with an address')
+        envelope.to.push(address)
+        return say('250 ok')
+      case 'DATA':
+        if (envelope.to.length === 0) return say('503 nobody to give it to')
+        data = []
+        size = 0
+        return say('354 end with a line of one dot')
+      case 'RSET':
+        envelope = { from: null, to: [] }
+        return say('250 ok')
+      case 'NOOP':
+        return say('250 ok')
+      case 'QUIT':
+        say('221 bye')
+        return void socket.end()
+      default:
+        return say('502 this simulator does not know that command')
+    }
   }
-  const dataLine = (line: string): void => {
-    if (line !== '.') return (size += line.length), size <= LARGEST && data?.push(line.startsWith('.') ? line.slice(1) : line), undefined
-    const mail = (data ?? []).join('\r\n')
+  const dataLine = (line: string, lines: string[]): void => {
+    size += line.length
+    if (line !== '.') {
+      if (size <= LARGEST) lines.push(line.startsWith('.') ? line.slice(1) : line)
+      return
+    }
     data = null
-    if (size > LARGEST) return void say('552 too large')
-    keepMail(envelope, `${mail}\r\n`)
-    say('250 kept')
+    if (size > LARGEST) return say('552 too large')
+    keepMail(envelope, `${lines.join('\r\n')}\r\n`)
     envelope = { from: null, to: [] }
+    say('250 kept')
   }
   say('220 reglaze-smtp-sink')
   socket.setEncoding('latin1').on('data', (chunk: string) => {
     const lines = (rest + chunk).split('\r\n')
     rest = lines.pop() ?? ''
-    if (rest.length > LARGEST) return socket.destroy()
-    for (const line of lines) (data ? dataLine : command)(line)
+    if (rest.length > LARGEST) return void socket.destroy()
+    for (const line of lines) {
+      if (data) dataLine(line, data)
+      else command(line)
+    }
   })
 }
 
