@@ -134,88 +134,111 @@ async function adopt(tx: Tx, row: HeadRow, o: SequencerOptions): Promise<{ row: 
  * the first start). Any number of processes may run it: a row lock lets one work at a time, and a kill frees it at once.
  */
 export function startSequencer(store: Store, o: SequencerOptions): Sequencer {
-  const log = o.log ?? silent
-  let stopped = false
-  let timer: NodeJS.Timeout | null = null
-  let exportFailures = 0
-  let exportAfter = 0
+  return new LedgerSequencer(store, o)
+}
 
-  /** One transaction: number a batch, sign if wanted. Null when another process is at it. */
-  const turn = (sign: 'when due' | 'now', wait: boolean): Promise<{ more: boolean; checkpoint: Checkpoint | null } | null> => transaction(store.db, async (tx) => {
-    const locked = await lockHead(tx, wait)
-    if (locked === null) return null
-    const { row, key } = await adopt(tx, locked, o)
-    const numbered = await numberSome(tx, Number(row.size))
-    const now: HeadRow = { ...row, size: String(Number(row.size) + numbered) }
-    const more = numbered === BATCH
-    const unsigned = Number(now.size) > Number(now.signed_size)
-    const checkpoint = !more && unsigned && (sign === 'now' || now.sign_due) ? await signHead(tx, now, key, o.keyDir) : null
-    return { more, checkpoint }
-  })
-  const exportLatest = async (): Promise<void> => {
-    if (o.exportCheckpoint === undefined || Date.now() < exportAfter) return
-    const { rows } = await sql<{ exported_size: string }>`select exported_size from reglaze.ledger_head`.execute(store.db)
-    const latest = await latestCheckpoint(store.db)
-    if (latest === null || latest.size <= Number(rows[0]?.exported_size ?? -1)) return
-    try {
-      await o.exportCheckpoint(latest.note)
-      await sql`update reglaze.ledger_head set exported_size = greatest(exported_size, ${latest.size})`.execute(store.db)
-      exportFailures = 0
-    } catch (error) {
-      exportAfter = Date.now() + Math.min(60_000, 1_000 * 2 ** exportFailures++)
-      log.warn({ error: String(error), size: latest.size }, 'a checkpoint could not be brought outside; it will be tried again')
-    }
+class LedgerSequencer implements Sequencer {
+  readonly #store: Store
+  readonly #o: SequencerOptions
+  readonly #log: Log
+  #stopped = false
+  #timer: NodeJS.Timeout | undefined
+  #chain: Promise<unknown> = Promise.resolve()
+  #lastError = ''
+  #exportFailures = 0
+  #exportAfter = 0
+
+  constructor(store: Store, o: SequencerOptions) {
+    this.#store = store
+    this.#o = o
+    this.#log = o.log ?? silent
+    void this.#look(() => this.#work('when due', true))
   }
-  const work = async (sign: 'when due' | 'now', wait: boolean): Promise<void> => {
-    for (;;) {
-      const done = await turn(sign, wait)
-      if (done?.checkpoint) keep(o.keyDir, done.checkpoint, log)
-      if (done === null || !done.more || (stopped && !wait)) break
-    }
-    await exportLatest()
-  }
-  const idle = async (): Promise<boolean> => {
-    const { rows } = await sql<{ busy: boolean }>`
-      select exists (select from reglaze.ledger_pending) or size > signed_size or (${o.exportCheckpoint !== undefined} and exported_size < signed_size) as busy
-      from reglaze.ledger_head`.execute(store.db)
-    return rows[0]?.busy !== true
-  }
-  let lastError = ''
-  let chain: Promise<unknown> = Promise.resolve()
-  const serial = <T>(job: () => Promise<T>): Promise<T> => {
-    const result = chain.then(job)
-    chain = result.catch(() => {})
-    return result
-  }
-  const schedule = (): void => {
-    if (stopped) return
-    timer = setTimeout(() => {
-      void serial(async () => {
-        if (!stopped && !(await idle())) await work('when due', false)
-        lastError = ''
-      })
-        .catch((error: unknown) => {
-          // An inconsistent ledger stays so: said once, not four times a second.
-          if (!stopped && String(error) !== lastError) log.error({ error: String(error) }, 'the ledger could not be continued')
-          lastError = String(error)
-        })
-        .finally(schedule)
-    }, LOOK_MS)
-  }
-  void serial(() => work('when due', true)).catch((error: unknown) => log.error({ error: String(error) }, 'the ledger could not be continued'))
-  schedule()
-  return {
-    flush: () => serial(async () => {
-      exportAfter = 0
-      await work('now', true)
-      const latest = await latestCheckpoint(store.db)
+
+  flush(): Promise<Checkpoint> {
+    return this.#serial(async () => {
+      this.#exportAfter = 0
+      await this.#work('now', true)
+      const latest = await latestCheckpoint(this.#store.db)
       if (latest === null) throw new ReglazeError(LEDGER.LEDGER_NOT_THERE, 'no checkpoint was signed')
       return latest
-    }),
-    async stop() {
-      stopped = true
-      if (timer !== null) clearTimeout(timer)
-      await chain
-    },
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    await this.#chain
+  }
+
+  /** One job of this process after the other. */
+  #serial<T>(job: () => Promise<T>): Promise<T> {
+    const result = this.#chain.then(job)
+    this.#chain = result.catch(() => {})
+    return result
+  }
+
+  async #look(job: () => Promise<void>): Promise<void> {
+    try {
+      await this.#serial(job)
+      this.#lastError = ''
+    } catch (error) {
+      // An inconsistent ledger stays so: said once, not four times a second.
+      if (!this.#stopped && String(error) !== this.#lastError) this.#log.error({ error: String(error) }, 'the ledger could not be continued')
+      this.#lastError = String(error)
+    }
+    if (this.#stopped) return
+    this.#timer = setTimeout(() => {
+      void this.#look(async () => {
+        if (!this.#stopped && (await this.#busy())) await this.#work('when due', false)
+      })
+    }, LOOK_MS)
+  }
+
+  async #busy(): Promise<boolean> {
+    const { rows } = await sql<{ busy: boolean }>`
+      select exists (select from reglaze.ledger_pending) or size > signed_size or (${this.#o.exportCheckpoint !== undefined} and exported_size < signed_size) as busy
+      from reglaze.ledger_head`.execute(this.#store.db)
+    return rows[0]?.busy === true
+  }
+
+  async #work(sign: 'when due' | 'now', wait: boolean): Promise<void> {
+    for (;;) {
+      const done = await this.#turn(sign, wait)
+      if (done?.checkpoint) keep(this.#o.keyDir, done.checkpoint, this.#log)
+      if (done === null || !done.more || (this.#stopped && !wait)) break
+    }
+    await this.#exportLatest()
+  }
+
+  /** One transaction: number a batch, sign if wanted. Null when another process is at it. */
+  #turn(sign: 'when due' | 'now', wait: boolean): Promise<{ more: boolean; checkpoint: Checkpoint | null } | null> {
+    return transaction(this.#store.db, async (tx) => {
+      const locked = await lockHead(tx, wait)
+      if (locked === null) return null
+      const { row, key } = await adopt(tx, locked, this.#o)
+      const numbered = await numberSome(tx, Number(row.size))
+      const now: HeadRow = { ...row, size: String(Number(row.size) + numbered) }
+      const more = numbered === BATCH
+      const unsigned = Number(now.size) > Number(now.signed_size)
+      const checkpoint = !more && unsigned && (sign === 'now' || now.sign_due) ? await signHead(tx, now, key, this.#o.keyDir) : null
+      return { more, checkpoint }
+    })
+  }
+
+  async #exportLatest(): Promise<void> {
+    const { exportCheckpoint } = this.#o
+    if (exportCheckpoint === undefined || Date.now() < this.#exportAfter) return
+    const { rows } = await sql<{ exported_size: string }>`select exported_size from reglaze.ledger_head`.execute(this.#store.db)
+    const latest = await latestCheckpoint(this.#store.db)
+    if (latest === null || latest.size <= Number(rows[0]?.exported_size ?? -1)) return
+    try {
+      await exportCheckpoint(latest.note)
+      await sql`update reglaze.ledger_head set exported_size = greatest(exported_size, ${latest.size})`.execute(this.#store.db)
+      this.#exportFailures = 0
+    } catch (error) {
+      this.#exportAfter = Date.now() + Math.min(60_000, 1_000 * 2 ** this.#exportFailures++)
+      this.#log.warn({ error: String(error), size: latest.size }, 'a checkpoint could not be brought outside; it will be tried again')
+    }
   }
 }

@@ -44,94 +44,125 @@ export interface NodeOptions {
 }
 
 let incarnations = 0
+function newKey(): string {
+  return `${hostname()}:${process.pid}:${Date.now()}.${++incarnations}`
+}
 
 /**
  * Registers this process and keeps its beat, on a connection of its own, so that a busy pool never looks like a death.
  * The database's clock decides who is alive (not reglaze.now(): a lease measures a process, not a deadline of the product).
  */
 export async function startNode(o: NodeOptions): Promise<Node> {
-  const host = hostKey()
-  const newKey = (): string => `${hostname()}:${process.pid}:${Date.now()}.${++incarnations}`
-  let key = newKey()
-  let lastBeat = 0
-  let client: pg.Client | null = null
-  let stopped = false
-  const listeners = new Set<() => void>()
+  const node = new ProcessNode(o)
+  await node.begin()
+  return node
+}
 
-  const connection = async (): Promise<pg.Client> => {
-    if (client !== null) return client
-    const made = new pg.Client({ ...clientConfig({ url: o.url, name: o.name, statementTimeoutMs: 2_000, log: o.log }), query_timeout: 2_500 })
-    made.on('error', () => {
-      if (client === made) client = null
-    })
-    made.on('end', () => {
-      if (client === made) client = null
-    })
+class ProcessNode implements Node {
+  readonly #o: NodeOptions
+  readonly #host = hostKey()
+  readonly #listeners = new Set<() => void>()
+  #key = newKey()
+  #lastBeat = 0
+  #client: pg.Client | null = null
+  #timer: NodeJS.Timeout | undefined
+  #running: Promise<unknown> | null = null
+  #stopped = false
+
+  constructor(o: NodeOptions) {
+    this.#o = o
+  }
+
+  get key(): string {
+    return this.#key
+  }
+
+  safe(): boolean {
+    return !this.#stopped && performance.now() - this.#lastBeat < SAFE_MS
+  }
+
+  onLost(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async begin(): Promise<void> {
+    const sent = performance.now()
+    try {
+      await this.#register()
+      await this.#removeDead()
+    } catch (error) {
+      await this.#client?.end().catch(() => {})
+      throw error
+    }
+    this.#lastBeat = sent
+    this.#timer = setInterval(() => {
+      this.#running ??= this.#beat().catch((error: Error) => this.#recover(error)).finally(() => (this.#running = null))
+    }, BEAT_MS)
+    this.#timer.unref()
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    clearInterval(this.#timer)
+    await this.#running
+    try {
+      await this.#removeDead()
+      await (await this.#connection()).query('delete from reglaze.nodes where key = $1', [this.#key])
+    } catch {
+      // The row is removed by whoever finds it silent.
+    }
+    await this.#client?.end().catch(() => {})
+  }
+
+  async #connection(): Promise<pg.Client> {
+    if (this.#client !== null) return this.#client
+    const made = new pg.Client({ ...clientConfig({ url: this.#o.url, name: this.#o.name, statementTimeoutMs: 2_000, log: this.#o.log }), query_timeout: 2_500 })
+    const lost = (): void => {
+      if (this.#client === made) this.#client = null
+    }
+    made.on('error', lost)
+    made.on('end', lost)
     await made.connect()
-    client = made
+    this.#client = made
     return made
   }
-  const register = async (): Promise<void> => {
-    const c = await connection()
-    await c.query('insert into reglaze.nodes (key, host, pid) values ($1, $2, $3)', [key, host, process.pid])
-  }
-  const removeDead = async (): Promise<void> => {
-    const c = await connection()
-    const { rows } = await c.query<{ key: string; pid: number }>('select key, pid from reglaze.nodes where host = $1 and key <> $2', [host, key])
-    const dead = rows.filter((r) => !alive(r.pid)).map((r) => r.key)
-    await c.query(`delete from reglaze.nodes where key = any($1) or beat_at < pg_catalog.now() - interval '${FORGET_MS} milliseconds'`, [dead])
-  }
-  const beat = async (): Promise<void> => {
-    const sent = performance.now()
-    const c = await connection()
-    const { rowCount } = await c.query(`update reglaze.nodes set beat_at = pg_catalog.now() where key = $1`, [key])
-    if (rowCount === 0) {
-      o.log.warn({ node: key }, 'this process was taken for dead; its claims are given up')
-      key = newKey()
-      await register()
-      for (const listener of listeners) listener()
-    }
-    lastBeat = sent
-    await removeDead()
+
+  async #register(): Promise<void> {
+    const c = await this.#connection()
+    await c.query('insert into reglaze.nodes (key, host, pid) values ($1, $2, $3)', [this.#key, this.#host, process.pid])
   }
 
-  await register()
-  lastBeat = performance.now()
-  await removeDead()
-  let running: Promise<void> | null = null
-  const timer = setInterval(() => {
-    running ??= beat()
-      .catch(async (error: Error) => {
-        o.log.debug({ error: error.message }, 'no heartbeat')
-        const broken = client
-        client = null
-        await broken?.end().catch(() => {})
-        if (!stopped) await o.revive?.().catch((e: Error) => o.log.error({ error: e.message }, 'the embedded database could not be started again'))
-      })
-      .finally(() => (running = null))
-  }, BEAT_MS)
-  timer.unref()
-  return {
-    get key() {
-      return key
-    },
-    safe: () => !stopped && performance.now() - lastBeat < SAFE_MS,
-    onLost(listener) {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    async stop() {
-      if (stopped) return
-      stopped = true
-      clearInterval(timer)
-      await running
-      try {
-        await removeDead()
-        await (await connection()).query('delete from reglaze.nodes where key = $1', [key])
-      } catch {
-        // The row is removed by whoever finds it silent.
-      }
-      await client?.end().catch(() => {})
-    },
+  async #beat(): Promise<void> {
+    // Counted from before the call: the lease may have begun to run when the answer was still on its way.
+    const sent = performance.now()
+    const c = await this.#connection()
+    const { rowCount } = await c.query('update reglaze.nodes set beat_at = pg_catalog.now() where key = $1', [this.#key])
+    if (rowCount === 0) {
+      this.#o.log.warn({ node: this.#key }, 'this process was taken for dead; its claims are given up')
+      this.#key = newKey()
+      await this.#register()
+      for (const listener of this.#listeners) listener()
+    }
+    this.#lastBeat = sent
+    await this.#removeDead()
+  }
+
+  async #recover(error: Error): Promise<void> {
+    const { log, revive } = this.#o
+    log.debug({ error: error.message }, 'no heartbeat')
+    const broken = this.#client
+    this.#client = null
+    await broken?.end().catch(() => {})
+    if (!this.#stopped) await revive?.().catch((e: Error) => log.error({ error: e.message }, 'the embedded database could not be started again'))
+  }
+
+  /** Processes of this host that are gone free their work at once; silent ones of other hosts are forgotten later. */
+  async #removeDead(): Promise<void> {
+    const c = await this.#connection()
+    const { rows } = await c.query<{ key: string; pid: number }>('select key, pid from reglaze.nodes where host = $1 and key <> $2', [this.#host, this.#key])
+    const dead = rows.filter((r) => !alive(r.pid)).map((r) => r.key)
+    await c.query(`delete from reglaze.nodes where key = any($1) or beat_at < pg_catalog.now() - interval '${FORGET_MS} milliseconds'`, [dead])
   }
 }

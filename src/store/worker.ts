@@ -101,86 +101,108 @@ async function complete(db: Db, item: Claimed, outcome: Outcome): Promise<void> 
  * must be repeatable. A throw is retried for ever.
  */
 export function startWorker(store: Store, o: WorkerOptions): Worker {
-  const { node, poller } = internals(store)
-  const log = o.log ?? silent
-  const limit = o.concurrency ?? 4
-  const inHand = new Map<string, { item: Claimed; abort: AbortController; done: Promise<void> }>()
-  let stopping = false
-  let claiming: Promise<void> | null = null
-  let wanted = false
+  return new TimerWorker(store, o)
+}
 
-  const record = async (item: Claimed, outcome: Outcome): Promise<void> => {
+class TimerWorker implements Worker {
+  readonly #store: Store
+  readonly #o: WorkerOptions
+  readonly #log: Log
+  readonly #inHand = new Map<string, { item: Claimed; abort: AbortController; done: Promise<void> }>()
+  readonly #leave: () => void
+  readonly #forget: () => void
+  #stopping = false
+  #claiming: Promise<void> | null = null
+  #wanted = false
+
+  constructor(store: Store, o: WorkerOptions) {
+    this.#store = store
+    this.#o = o
+    this.#log = o.log ?? silent
+    const { node, poller } = internals(store)
+    this.#leave = poller.join(o.kind, o.pollMs ?? 50, () => this.poke())
+    this.#forget = node.onLost(() => this.#abortAll('the lease of this process was lost'))
+  }
+
+  poke(): void {
+    if (this.#stopping) return
+    this.#wanted = true
+    this.#claiming ??= this.#claimSome()
+      .catch((error: unknown) => this.#log.debug({ kind: this.#o.kind, error: String(error) }, 'could not look for due timers'))
+      .finally(() => (this.#claiming = null))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#leave()
+    this.#forget()
+    await this.#claiming
+    this.#abortAll('the worker is stopping')
+    let limit: NodeJS.Timeout | undefined
+    const waited = new Promise<void>((resolve) => (limit = setTimeout(resolve, STOP_WAIT_MS)))
+    await Promise.race([Promise.all([...this.#inHand.values()].map((h) => h.done)), waited])
+    clearTimeout(limit)
+    for (const { item } of this.#inHand.values()) await this.#record(item, { again: 0, attempts: item.attempts, error: 'stopped in the middle' })
+  }
+
+  #abortAll(why: string): void {
+    for (const { abort } of this.#inHand.values()) abort.abort(new Error(why))
+  }
+
+  async #claimSome(): Promise<void> {
+    const { node } = internals(this.#store)
+    do {
+      this.#wanted = false
+      const room = (this.#o.concurrency ?? 4) - this.#inHand.size
+      if (this.#stopping || room <= 0 || !node.safe()) return
+      const items = await claim(this.#store.db, this.#o.kind, node.key, room, [...this.#inHand.keys()])
+      for (const item of items) {
+        // The claim itself may have taken so long that the lease ran out.
+        if (this.#stopping || !node.safe() || item.owner !== node.key) await this.#record(item, { again: 0, attempts: item.attempts - 1, error: null })
+        else this.#begin(item)
+      }
+      if (items.length === room) this.#wanted = true
+    } while (this.#wanted)
+  }
+
+  #begin(item: Claimed): void {
+    const abort = new AbortController()
+    const done = this.#run(item, abort).finally(() => {
+      this.#inHand.delete(item.id)
+      this.poke()
+    })
+    this.#inHand.set(item.id, { item, abort, done })
+  }
+
+  async #run(item: Claimed, abort: AbortController): Promise<void> {
+    const { kind, handle, onError, timeLimitMs } = this.#o
+    let outcome: Outcome
+    try {
+      const result = await inTime(handle(item.subject, { attempts: item.attempts, signal: abort.signal }), timeLimitMs ?? TIME_LIMIT_MS, abort)
+      outcome = result === 'done' ? 'done' : { again: Math.max(0, result.again), attempts: 0, error: null }
+    } catch (error) {
+      // Stopping or a lost lease is nobody's failure: the work is free at once.
+      const interrupted = abort.signal.aborted && !(error instanceof TimeUp)
+      if (!interrupted) {
+        this.#log.warn({ kind, subject: item.subject, attempts: item.attempts, error: String(error) }, 'a timer failed; it will be tried again')
+        onError?.(error, item.subject, item.attempts)
+      }
+      outcome = { again: interrupted ? 0 : backoffMs(item.attempts), attempts: item.attempts, error: String(error).slice(0, 2_000) }
+    }
+    await this.#record(item, outcome)
+  }
+
+  /** Tried for some seconds, because the effect has happened; after that the work runs again when the lease ends. */
+  async #record(item: Claimed, outcome: Outcome): Promise<void> {
+    const { kind } = this.#o
     for (let attempt = 1; attempt <= 8; attempt++) {
       try {
-        return await complete(store.db, item, outcome)
+        return await complete(this.#store.db, item, outcome)
       } catch (error) {
-        log.debug({ kind: o.kind, subject: item.subject, error: String(error) }, 'could not record the end of a timer')
+        this.#log.debug({ kind, subject: item.subject, error: String(error) }, 'could not record the end of a timer')
         await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt))
       }
     }
-    log.warn({ kind: o.kind, subject: item.subject }, 'the end of a timer could not be recorded; it runs again')
-  }
-  const run = async (item: Claimed, abort: AbortController): Promise<void> => {
-    let outcome: Outcome
-    try {
-      const result = await inTime(o.handle(item.subject, { attempts: item.attempts, signal: abort.signal }), o.timeLimitMs ?? TIME_LIMIT_MS, abort)
-      outcome = result === 'done' ? 'done' : { again: Math.max(0, result.again), attempts: 0, error: null }
-    } catch (error) {
-      const given = abort.signal.aborted && !(error instanceof TimeUp)
-      if (!given) {
-        log.warn({ kind: o.kind, subject: item.subject, attempts: item.attempts, error: String(error) }, 'a timer failed; it will be tried again')
-        o.onError?.(error, item.subject, item.attempts)
-      }
-      outcome = { again: given ? 0 : backoffMs(item.attempts), attempts: item.attempts, error: String(error).slice(0, 2_000) }
-    }
-    await record(item, outcome)
-  }
-  const begin = (item: Claimed): void => {
-    const abort = new AbortController()
-    const done = run(item, abort).finally(() => {
-      inHand.delete(item.id)
-      look()
-    })
-    inHand.set(item.id, { item, abort, done })
-  }
-  const claimSome = async (): Promise<void> => {
-    do {
-      wanted = false
-      const room = limit - inHand.size
-      if (stopping || room <= 0 || !node.safe()) return
-      const items = await claim(store.db, o.kind, node.key, room, [...inHand.keys()])
-      for (const item of items) {
-        // The claim itself may have taken so long that the lease ran out.
-        if (stopping || !node.safe() || item.owner !== node.key) await record(item, { again: 0, attempts: item.attempts - 1, error: null })
-        else begin(item)
-      }
-      if (items.length === room) wanted = true
-    } while (wanted)
-  }
-  function look(): void {
-    if (stopping) return
-    wanted = true
-    claiming ??= claimSome()
-      .catch((error: unknown) => log.debug({ kind: o.kind, error: String(error) }, 'could not look for due timers'))
-      .finally(() => (claiming = null))
-  }
-  const leave = poller.join(o.kind, o.pollMs ?? 50, look)
-  const forget = node.onLost(() => {
-    for (const { abort } of inHand.values()) abort.abort(new Error('the lease of this process was lost'))
-  })
-  return {
-    poke: look,
-    async stop() {
-      stopping = true
-      leave()
-      forget()
-      await claiming
-      for (const { abort } of inHand.values()) abort.abort(new Error('the worker is stopping'))
-      let limitTimer: NodeJS.Timeout | undefined
-      const waited = new Promise<void>((resolve) => (limitTimer = setTimeout(resolve, STOP_WAIT_MS)))
-      await Promise.race([Promise.all([...inHand.values()].map((h) => h.done)), waited])
-      clearTimeout(limitTimer)
-      for (const { item } of inHand.values()) await record(item, { again: 0, attempts: item.attempts, error: 'stopped in the middle' })
-    },
+    this.#log.warn({ kind, subject: item.subject }, 'the end of a timer could not be recorded; it runs again')
   }
 }
