@@ -12,7 +12,10 @@ export function quoteHcl(text: string): string {
     .replaceAll('\t', '\\t')
     // eslint-disable-next-line no-control-regex -- control characters have no other spelling in HCL
     .replace(/[\u0000-\u001f\u007f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
-    .replaceAll('${', '$${')
+    // What Terraform makes of three marks in a row is not written down: the ones in front get another spelling.
+    .replace(/([$%])(?=\1+\{)/g, (c) => (c === '$' ? '\\u0024' : '\\u0025'))
+    // A function, because `$$` in a replacement text means one `$`.
+    .replaceAll('${', () => '$${')
     .replaceAll('%{', '%%{')
   return `"${body}"`
 }

@@ -202,13 +202,16 @@ function heredoc(file: HclFile, e: Span, to: string): string | null {
   const nl = newlineOf(text)
   const head = text.slice(e.start, text.indexOf('\n', e.start)).replace(/\r$/, '')
   const marker = head.replace(/^<<-?/, '')
-  if (!to.endsWith('\n') || to.split('\n').some((l) => l.trim() === marker) || to.includes('\r')) return null
+  // The line ends of the file are part of the value: a value with others needs a quoted string.
+  if (!to.endsWith(nl) || to.split(nl).some((l) => l.trim() === marker || /[\r\n]|\$\$+\{|%%+\{/.test(l))) return null
   const endIndent = indentOf(text, e.end - 1)
   const firstLine = text.indexOf('\n', e.start) + 1
   const indent = head.startsWith('<<-') ? indentOf(text, firstLine) || endIndent : ''
-  // `<<-` takes the smallest indentation away: it has to be ours, so no line may be less indented than it.
-  const body = to.replace(/\n$/, '').replaceAll('${', '$${').replaceAll('%{', '%%{').split('\n').map((l) => (l === '' && !head.startsWith('<<-') ? '' : indent + l))
-  if (head.startsWith('<<-') && to.split('\n').slice(0, -1).every((l) => /^[ \t]/.test(l))) return null
+  const lines = to.slice(0, -nl.length).replaceAll('${', () => '$${').replaceAll('%{', '%%{').split(nl)
+  // `<<-` takes the smallest indentation away, blank lines aside: it has to be ours.
+  const flush = head.startsWith('<<-')
+  if (flush && (lines.every((l) => /^\s|^$/.test(l)) || lines.some((l) => l !== '' && l.trim() === ''))) return null
+  const body = lines.map((l) => (l === '' ? '' : indent + l))
   return [head, ...body, `${endIndent}${marker}`].join(nl)
 }
 

@@ -149,7 +149,7 @@ export function readTraversal(src: Source, start: number, end: number): Step[] |
 
 function readQuoted(src: Source, start: number, end: number): Expr {
   const raw = src.text.slice(start + 1, end - 1)
-  const plain = raw.replaceAll('$${', '').replaceAll('%%{', '')
+  const plain = raw.replaceAll('$${', ' ').replaceAll('%%{', ' ')
   if (!plain.includes('${') && !plain.includes('%{')) return { kind: 'literal', form: 'quoted', value: decodeQuoted(raw), start, end }
   if (raw.startsWith('${') && !raw.startsWith('${~') && !raw.endsWith('~}') && skipBracket(src, start + 2) === end - 1) {
     const inner = skipSpace(src, start + 3)
@@ -172,18 +172,19 @@ export function decodeQuoted(raw: string): string {
 function readHeredoc(src: Source, start: number, end: number): Expr {
   const { text } = src
   const bodyFrom = text.indexOf('\n', start) + 1
-  const lines = text.slice(bodyFrom, Math.max(bodyFrom, lineStart(text, end))).replaceAll('\r\n', '\n')
-  const plain = lines.replaceAll('$${', '').replaceAll('%%{', '')
+  const lines = text.slice(bodyFrom, Math.max(bodyFrom, lineStart(text, end)))
+  const plain = lines.replaceAll('$${', ' ').replaceAll('%%{', ' ')
   if (plain.includes('${') || plain.includes('%{')) return { kind: 'template', start, end }
   const value = text[start + 2] === '-' ? dedent(lines) : lines
   return { kind: 'literal', form: 'heredoc', value: value.replaceAll('$${', '${').replaceAll('%%{', '%{'), start, end }
 }
 
-/** `<<-` removes the smallest indentation of all lines; a line with nothing on it counts, as in Terraform. */
+/** `<<-` removes the smallest indentation of all lines; blank lines do not count and stay as they are. */
 function dedent(text: string): string {
   const lines = text.split('\n')
-  const least = Math.min(...lines.slice(0, -1).map((l) => /^[ \t]*/.exec(l)![0].length))
-  return Number.isFinite(least) ? lines.map((l) => l.slice(Math.min(least, l.length))).join('\n') : text
+  const counted = lines.slice(0, -1).filter((l) => l.trim() !== '')
+  const least = counted.length > 0 ? Math.min(...counted.map((l) => /^\s*/.exec(l)![0].length)) : 0
+  return lines.map((l) => (l.trim() === '' ? l : l.slice(least))).join('\n')
 }
 
 /** The value of an expression made of literals only; undefined when anything has to be computed. */
