@@ -69,7 +69,7 @@ export function deletePrincipal(ctx: Context): Outcome {
 export function listKeys(ctx: Context): Outcome {
   const p = needPrincipal(ctx, ctx.call.params['id'] as string)
   const items = Object.values(ctx.state.tables.keys).filter((k) => k.principal === p.id)
-  return { status: 200, body: { items: items.map(({ hash: _, ...k }) => k) }, action: 'read', resource: { type: 'principal', id: p.id, name: p.display_name } }
+  return { status: 200, body: { items: items.map(({ key_id, principal, note, created_at }) => ({ key_id, principal, note, created_at })) }, action: 'read', resource: { type: 'principal', id: p.id, name: p.display_name } }
 }
 export function createKey(ctx: Context): Outcome {
   const p = needPrincipal(ctx, ctx.call.params['id'] as string)
@@ -89,8 +89,7 @@ export function deleteKey(ctx: Context): Outcome {
   const id = ctx.call.params['key'] as string
   const key = ctx.state.tables.keys[id]
   if (!key || key.principal !== p.id) throw notFound(`key ${id} of ${p.id}`)
-  const { hash: _, ...before } = key
-  return { status: 204, changes: [['keys', id, null]], action: 'delete', resource: { type: 'principal', id: p.id, name: p.display_name }, before: { key: before } }
+  return { status: 204, changes: [['keys', id, null]], action: 'delete', resource: { type: 'principal', id: p.id, name: p.display_name }, before: { key: { key_id: id, principal: p.id, note: key.note, created_at: key.created_at } } }
 }
 
 export function listMemberships({ state, call, now }: Context): Outcome {

@@ -44,6 +44,13 @@ test('kill -9 in the middle of writes: every answered write is there after the n
   expect(new Set(events.map((e: any) => e.seq)).size).toBe(events.length)
 })
 
+test('a second cloud on the same folder is refused; after kill -9 the folder is free again', async () => {
+  const first = await start()
+  await expect(startProgram(['dist/sandbox/main.js', 'cloud', '--data', dir])).rejects.toThrow(new RegExp(`in use by process ${first.pid}`))
+  await first.stop('SIGKILL')
+  await start()
+})
+
 test('a parent that dies takes the cloud with it; SIGTERM ends it with code 0', async () => {
   const parent = await startProgram(['-e', 'console.log(JSON.stringify({ready:true,url:"",pid:process.pid}));setInterval(()=>{},1000)'])
   const cloud = await startProgram(['dist/sandbox/cloud/main.js', '--data', dir, `--parent-pid=${parent.pid}`])

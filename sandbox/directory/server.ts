@@ -40,7 +40,7 @@ type Run = (call: Call, key: Key) => Answer | Promise<Answer>
 function routes(journal: DirectoryJournal): Record<string, Run> {
   return {
     'GET /v1/audit': (call) => audit(journal, call),
-    'GET /v1/keys': () => ({ status: 200, body: { items: Object.values(journal.state.keys).map(({ hash: _, ...k }) => k) } }),
+    'GET /v1/keys': () => ({ status: 200, body: { items: Object.values(journal.state.keys).map(({ key_id, name, role }) => ({ key_id, name, role })) } }),
     'POST /v1/keys': (call, key) => createKey(journal, call, key),
     'DELETE /v1/keys/:id': (call, key) => deleteKey(journal, call, key),
     'GET /v1/:collection': (call) => ({ status: 200, body: { items: Object.values(rowsOf(journal, call)) } }),

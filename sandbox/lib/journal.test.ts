@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -32,6 +32,23 @@ test('a torn last line is cut off, and writing goes on behind the cut', async ()
   await b.commit(5)
   await b.close()
   expect(readFileSync(join(dir, file), 'utf8')).toBe('1\n5\n')
+})
+
+test('a kill at any point of a snapshot loses nothing', async () => {
+  const a = open(10)
+  for (let n = 0; n < 15; n++) await a.commit(n)
+  const all = Array.from({ length: 15 }, (_, i) => i)
+  // The next file exists, the snapshot that names it does not yet, or only as a torn temporary file.
+  writeFileSync(join(dir, 'journal.00000002.jsonl'), '')
+  writeFileSync(join(dir, 'journal.snapshot.json.tmp'), '{"generation":2,"sta')
+  const b = open(10)
+  expect(b.state.list).toEqual(all)
+  // The snapshot is there, the file before it is not yet removed.
+  writeFileSync(join(dir, 'journal.00000000.jsonl'), '0\n')
+  const c = open(10)
+  expect(c.state.list).toEqual(all)
+  for (let n = 15; n < 40; n++) await c.commit(n)
+  expect(open(10).state.list).toHaveLength(40)
 })
 
 test('a snapshot replaces old files and loses nothing', async () => {

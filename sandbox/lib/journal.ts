@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fdatasync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, write, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { ownFolder } from './owner.ts'
 
 export interface Journal<S, R> {
   readonly state: S
@@ -34,7 +35,8 @@ interface Pending {
 
 /**
  * Opens (or creates) an append-only journal of JSON lines and replays it. A torn last line (a write cut by a kill or a
- * power cut, so never answered) is cut off. State = last snapshot + the lines after it.
+ * power cut, so never answered) is cut off. State = last snapshot + the lines after it. Throws when another living process
+ * has it open.
  */
 export function openJournal<S, R>(o: JournalOptions<S, R>): Journal<S, R> {
   mkdirSync(o.dir, { recursive: true })
@@ -53,11 +55,13 @@ class FileJournal<S, R> implements Journal<S, R> {
   #failed: Error | null = null
   /** Records that were committed and are not yet durable. */
   #unsafe = 0
+  #release: () => void
 
   constructor(o: JournalOptions<S, R>) {
     this.#o = o
     this.#name = o.name ?? 'journal'
     this.state = o.initial()
+    this.#release = ownFolder(o.dir, this.#name)
     this.#replay()
   }
 
@@ -90,6 +94,7 @@ class FileJournal<S, R> implements Journal<S, R> {
     await this.#running
     if (this.#fd >= 0) closeSync(this.#fd)
     this.#fd = -1
+    this.#release()
   }
 
   #path(generation: number): string {
@@ -105,6 +110,7 @@ class FileJournal<S, R> implements Journal<S, R> {
     }
     const path = this.#path(this.#generation)
     this.#fd = openSync(path, 'a+')
+    syncDir(this.#o.dir)
     const text = readFileSync(path)
     const end = text.lastIndexOf(10) + 1
     if (end < text.length) {

@@ -95,19 +95,21 @@ export function explain(e: unknown, what: string, spec: Spec): Error {
 export async function readData(cloud: Cloud, type: string, spec: Spec, config: Obj): Promise<Obj> {
   try {
     if (type === 'sandbox_database') {
-      const answer = await cloud.call('GET', `/v1/databases?name=${encodeURIComponent(String(config['name']))}`)
-      const found = (answer?.['items'] as JsonObject[])[0]
+      const [found] = await listOf(cloud, `/v1/databases?name=${encodeURIComponent(String(config['name']))}`)
       return { ...toState(spec, found ?? {}, null), name: config['name'] as Value, exists: found !== undefined }
     }
     const database = String(config['database'])
-    const answer = await cloud.call('GET', '/v1/snapshots')
-    const mine = (answer?.['items'] as JsonObject[]).filter((s) => s['database'] === database || s['database_id'] === database)
+    const mine = (await listOf(cloud, '/v1/snapshots')).filter((s) => s['database'] === database || s['database_id'] === database)
     const latest = mine.sort((a, b) => String(a['created_at']).localeCompare(String(b['created_at']))).at(-1)
     if (!latest) throw new Diagnostic('No snapshot', `The database "${database}" has no snapshot. Take one first: sandbox database snapshot ${database} --name NAME`, ['database'])
     return { ...toState(spec, latest, null), database }
   } catch (e) {
     throw explain(e, `Cannot read data ${type}`, spec)
   }
+}
+
+async function listOf(cloud: Cloud, path: string): Promise<JsonObject[]> {
+  return ((await cloud.call('GET', path))?.['items'] ?? []) as JsonObject[]
 }
 
 /** Checks what can be checked before there is a cloud to ask. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { testCloud } from '../cloud/testing/cloud.ts'
@@ -207,6 +207,18 @@ describe.skipIf(!hasTerraform())('real Terraform (skipped without terraform on P
     await Promise.all(three.map((w) => w.apply()))
     expect((await cloud.call('GET', '/v1/instances')).body.items).toHaveLength(9)
     expect(new Set(three.map((w) => readFileSync(join(w.dir, '.terraform.lock.hcl'), 'utf8'))).size).toBe(1)
+  })
+
+  test.skipIf(process.platform !== 'linux')('a provider whose Terraform was killed ends by itself (looked up in /proc)', async () => {
+    const w = await terraform.workspace('data "sandbox_database" "d" {\n  name = "x"\n}\n')
+    await cloud.call('POST', '/v1/faults', { path_prefix: '/v1/databases', mode: 'hang', times: 1 })
+    const { child, providers } = w.start('plan', '-input=false')
+    await expect.poll(async () => (await cloud.call('GET', '/v1/faults')).body.items, { timeout: 10_000 }).toEqual([])
+    const pids = providers()
+    expect(pids.length).toBeGreaterThan(0)
+    child.kill('SIGKILL')
+    const alive = () => pids.filter((pid) => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0)
+    await expect.poll(alive, { timeout: 10_000 }).toEqual([])
   })
 
   test('a missing token and an unreachable cloud are said plainly', async () => {

@@ -1,5 +1,6 @@
-import { execFile, execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { installProvider } from '../../../dist/sandbox/provider/install.js'
@@ -20,6 +21,8 @@ export interface Workspace {
   write(file: string, text: string): void
   /** Runs terraform; never throws for an exit code. */
   run(...args: string[]): Promise<{ code: number; out: string }>
+  /** Starts terraform and leaves it running; `providers` are the processes that it started. */
+  start(...args: string[]): { child: ChildProcess; providers(): number[] }
   /** `plan` and its JSON. */
   plan(...args: string[]): Promise<{ code: number; out: string; json: any }>
   /** Applies and fails the test when terraform fails. */
@@ -67,6 +70,10 @@ export function terraformFor(cloud: { url: string; rootKey: string }): Terraform
         dir,
         write: (file, text) => writeFileSync(join(dir, file), text),
         run,
+        start(...args) {
+          const child = spawn('terraform', args, { cwd: dir, env, stdio: 'ignore' })
+          return { child, providers: () => childrenOf(child.pid as number) }
+        },
         async plan(...args) {
           const { code, out } = await run('plan', '-input=false', '-out=p', ...args)
           return { code, out, json: code === 0 ? await show('p') : null }
@@ -83,6 +90,20 @@ export function terraformFor(cloud: { url: string; rootKey: string }): Terraform
       return w
     },
   }
+}
+
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        // The fourth field is the parent; the second, a name in parentheses, may contain blanks.
+        return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1] === String(parent)
+      } catch {
+        return false
+      }
+    })
 }
 
 /** `create`, `update`, `delete`, `create/delete`… by address, without no-ops. */
