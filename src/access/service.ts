@@ -137,7 +137,7 @@ export class Access {
     const g = await this.find(id)
     if (caller.person !== g.person) throw new ReglazeError(ACCESS.NOT_YOUR_GRANT, `${id} belongs to ${g.person}`)
     if (g.state !== 'active' || g.overdue || g.end_asked_at) throw new ReglazeError(CORE.WRONG_STATE, `${id} is ${g.end_asked_at || g.overdue ? 'ending' : g.state}, not active`, { hint: `reglaze access show ${id}` })
-    const out = []
+    const out: { connector: string; credentials: Record<string, string> }[] = []
     for (const t of await rows.targets(this.#db, id)) {
       const made = await this.deps.grantable(t.connector).credentials?.(this.spec(g, t))
       if (made) out.push({ connector: t.connector, credentials: made })

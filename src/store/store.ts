@@ -44,6 +44,7 @@ export interface OpenOptions {
 interface Internals {
   readonly node: Node
   readonly poller: Poller
+  readonly log: Log
 }
 const known = new WeakMap<Store, Internals>()
 
@@ -162,6 +163,6 @@ async function openOnce(o: OpenOptions): Promise<Store> {
     },
     close: () => (closing ??= close()),
   }
-  known.set(store, { node, poller })
+  known.set(store, { node, poller, log })
   return store
 }

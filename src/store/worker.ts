@@ -1,5 +1,4 @@
 import { sql } from 'kysely'
-import { silent } from './log.ts'
 import { FREE } from './poller.ts'
 import { internals } from './store.ts'
 import type { Db } from './connect.ts'
@@ -118,7 +117,7 @@ class TimerWorker implements Worker {
   constructor(store: Store, o: WorkerOptions) {
     this.#store = store
     this.#o = o
-    this.#log = o.log ?? silent
+    this.#log = o.log ?? internals(store).log
     const { node, poller } = internals(store)
     this.#leave = poller.join(o.kind, o.pollMs ?? 50, () => this.poke())
     this.#forget = node.onLost(() => this.#abortAll('the lease of this process was lost'))

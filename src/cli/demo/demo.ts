@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path'
 import { spawnSync } from 'node:child_process'
 import { CORE, ReglazeError } from '../../core/index.ts'
+import { removeCluster, removeEmbedded } from '../../store/index.ts'
 import { createRunner } from '../../terraform/index.ts'
 import { paint, type Io } from '../io.ts'
 import { Narrator, type StepRecord } from './narrator.ts'
@@ -31,7 +32,7 @@ export async function demo(io: Io, o: DemoOptions): Promise<DemoReport> {
   const n = new Narrator(io, o.json)
   const terraform = await createRunner()
   const started = performance.now()
-  const dir = prepareFolder(o.dir)
+  const dir = await prepareFolder(o.dir)
   const world = new World({ dir, port: await portFrom(o.port), say: (text) => n.dim(text) })
   const c = new story.Cast(world, n)
   const stopAll = async (): Promise<void> => {
@@ -83,7 +84,7 @@ async function play(c: story.Cast, o: DemoOptions): Promise<void> {
 }
 
 /** The demo's own folder: a finished earlier world in it is cleared away, anything else is left alone and refused. */
-function prepareFolder(wanted: string): string {
+async function prepareFolder(wanted: string): Promise<string> {
   const dir = resolve(wanted)
   if (existsSync(dir)) {
     if (!existsSync(join(dir, MARKER))) throw new ReglazeError(CORE.INVALID_INPUT, `${dir} is not a demo folder`, { hint: 'Give another one with --dir, or remove it yourself.' })
@@ -91,6 +92,9 @@ function prepareFolder(wanted: string): string {
     if (runs(owner)) throw new ReglazeError(CORE.WRONG_STATE, `a demo world is up in ${dir} (process ${owner})`, { hint: 'Stop it with Ctrl-C there, or give another folder with --dir.' })
     const main = join(PACKAGE_ROOT, 'dist', 'sandbox', 'main.js')
     spawnSync(process.execPath, [main, 'down', '--dir', join(dir, 'sandbox')], { stdio: 'ignore' })
+    // As root the databases may lie elsewhere, where their own account can reach them.
+    await removeEmbedded(join(dir, 'reglaze'))
+    await removeCluster(join(dir, 'orders-db'))
     rmSync(dir, { recursive: true, force: true })
   }
   mkdirSync(dir, { recursive: true, mode: 0o755 })

@@ -146,7 +146,7 @@ export async function pause(c: Cast): Promise<void> {
     const off = (policy: Any) => !policy?.automated || policy.automated.enabled === false
     must(off(now.root) && off(now.storefront), 'the GitOps agent still syncs by itself')
     must(now.locked === true && now.autoApply === false, 'the runner is not locked')
-    must((now.suspended as string[]).includes('ReplaceUnhealthy'), 'the autoscaler is not suspended')
+    must(canonical(now.suspended).includes('ReplaceUnhealthy'), 'the autoscaler is not suspended')
     must((now.locks as string[]).length > 0, 'the control-plane lock is not there')
     const lock = await c.stateAs('svc-runner', 'LOCK', JSON.stringify({ ID: 'x', Operation: 'OperationTypeApply', Info: '', Who: 'runner', Version: '1', Created: new Date().toISOString(), Path: '' }))
     must(lock.status === 423 && lock.text.includes(c.incident), `the runner got ${lock.status} from the state backend`)
@@ -232,7 +232,7 @@ export async function recordStep(c: Cast): Promise<void> {
     await waitFor(async () => {
       list = await c.n.reglaze<Any[]>(c.person, ['record', 'modifications', '--incident', c.incident])
       return wanted.every((type) => list.some((m) => m.resource.type === type && m.verdict === 'attributed')) && list.some((m) => m.resource.name === 'orders' && canonical(m.attributes ?? {}).includes('14.9')) ? true : null
-    }, { timeoutMs: 20_000, everyMs: 700, what: () => `only ${list.length} modifications are known` })
+    }, { timeoutMs: 20_000, everyMs: 700, what: () => `known so far: ${list.map((m) => `${m.action} ${m.resource.type}/${m.resource.name} ${m.verdict}`).join(', ')}` })
     must(list.every((m) => m.verdict !== 'unexplained'), `unexplained: ${list.filter((m) => m.verdict === 'unexplained').map((m) => m.request).join(', ')}`)
     const mine = list.filter((m) => m.verdict === 'attributed')
     must(mine.every((m) => m.grant === c.grant && m.person === c.dri), 'a modification is attributed to somebody else')
