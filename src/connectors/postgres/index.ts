@@ -20,6 +20,8 @@ export interface PostgresOptions {
   readonly secretKey: string | Uint8Array
   /** Where people connect to, when it is not where we connect to. */
   readonly publicUrl?: string
+  /** For one statement, in ms; default 15 s. */
+  readonly timeoutMs?: number
 }
 
 /** After the deadline the server refuses the password by itself, this much later, so that clocks may differ. */
@@ -37,13 +39,17 @@ interface RoleRow {
   readonly regranted: number
 }
 
+function place(o: PostgresOptions): { url: string; system: string; timeoutMs?: number } {
+  return { url: o.url, system: o.name, ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }) }
+}
+
 export function loginRole(grantId: string): string {
   return `rg_${grantId.toLowerCase()}`
 }
 
 export function postgresGrantable(options: PostgresOptions): Grantable {
   if (Buffer.from(options.secretKey).length < 16) throw new ReglazeError(CORE.INVALID_INPUT, `the key of ${options.name} is shorter than 16 bytes`)
-  const at = { url: options.url, system: options.name }
+  const at = place(options)
   const roleOf = (spec: { right: Record<string, Json> }) => (typeof spec.right['role'] === 'string' ? spec.right['role'] : options.role)
   const session = <T>(work: (s: Session) => Promise<T>) => withSession(at, work)
   return {
@@ -100,7 +106,7 @@ async function observe(options: PostgresOptions, spec: GrantSpec, role: string):
   const login = loginRole(spec.grantId)
   const asked = `pg_roles, pg_auth_members, pg_stat_activity of ${login}`
   try {
-    return await withSession({ url: options.url, system: options.name }, async (s) => {
+    return await withSession(place(options), async (s) => {
       const row = await find(s, login, role)
       const [live] = await s.query<{ n: number }>(`select count(*)::int as n ${SESSIONS}`, [login])
       const [clock] = await s.query<{ now: Date }>('select clock_timestamp() as now')
@@ -153,7 +159,7 @@ async function endSessions(s: Session, login: string, system: string): Promise<v
 
 /** Removes the role. What it owns goes to the break-glass role, in every database, so that no work is lost. */
 async function drop(options: PostgresOptions, login: string, role: string): Promise<void> {
-  const at = { url: options.url, system: options.name }
+  const at = place(options)
   const databases = await withSession(at, (s) => s.query<{ name: string | null }>(
     `select distinct d.datname as name from pg_roles r left join pg_shdepend p on p.refobjid = r.oid and p.refclassid = 'pg_authid'::regclass
      left join pg_database d on d.oid = p.dbid where r.rolname = $1`, [login]))

@@ -6,7 +6,9 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Grantable, GrantSpec, GrantState } from '../../core/ports.ts'
 import { type Cluster, removeCluster, startCluster } from '../../store/index.ts'
+import { grantableContract } from '../contracts/grantable.suite.ts'
 import { loginRole, postgresGrantable } from './index.ts'
+import { faultyProxy } from './testing/proxy.ts'
 
 const KEY = 'a key of the tests, long enough'
 const HOSTILE = 'x"; drop table orders; --'
@@ -172,6 +174,26 @@ describe.each([['the system\'s PostgreSQL', undefined], ['PostgreSQL from npm', 
     await end(s, keeper)
     expect(await state(s)).toEqual({ member: false, sessions: 0, backstopUntil: null })
     expect(await exists(loginRole(s.grantId))).toBe(false)
+  })
+
+  grantableContract('postgres on a real server', async () => {
+    const gate = await faultyProxy(cluster.port)
+    const to = new URL(url)
+    to.port = String(gate.port)
+    const role = (s: GrantSpec) => loginRole(s.grantId)
+    return {
+      connector: () => postgresGrantable({ url: to.toString(), publicUrl: url, name: 'orders-db', role: 'incident_admin', secretKey: KEY, timeoutMs: 1000 }),
+      person: { id: 'alice', email: 'alice@example.org', accounts: {} }, right: {},
+      raw: async (s: GrantSpec) => (await admin.query("select from pg_roles r where r.rolname = $1 and r.rolcanlogin and pg_has_role(r.oid, 'incident_admin', 'member')", [role(s)])).rowCount === 1,
+      memberBefore: 'every grant has a login of its own: there is no earlier right to keep',
+      humanRevokes: async (s: GrantSpec) => void (await admin.query(`drop role ${role(s)}`)),
+      humanKeeps: async (s: GrantSpec) => void (await admin.query(`alter role ${role(s)} valid until 'infinity'; comment on role ${role(s)} is null`)),
+      async session(s: GrantSpec) {
+        const client = await login(s)
+        return { usable: () => client.query('select from orders').then(() => true, () => false), close: () => client.end().catch(() => undefined) }
+      },
+      fault: gate.fault, clearFaults: gate.clear, backstop: true, close: gate.close,
+    }
   })
 
   describe('trouble on the way', () => {

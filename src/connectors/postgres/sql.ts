@@ -24,10 +24,10 @@ export function literal(text: string): string {
  * One connection for one piece of work. Could not connect: OUTSIDE_FAILED, nothing happened. Lost after that:
  * OUTCOME_UNKNOWN. The server's own refusals are OUTSIDE_FAILED with their SQLSTATE in `data`.
  */
-export async function withSession<T>(o: { url: string; system: string; database?: string; applicationName?: string }, work: (s: Session) => Promise<T>): Promise<T> {
+export async function withSession<T>(o: { url: string; system: string; database?: string; timeoutMs?: number }, work: (s: Session) => Promise<T>): Promise<T> {
   const client = new pg.Client({
-    ...connection(o.url, o.database), application_name: o.applicationName ?? 'reglaze', connectionTimeoutMillis: CONNECT_MS, query_timeout: STATEMENT_MS + 2000,
-    statement_timeout: STATEMENT_MS, lock_timeout: 5000, keepAlive: true,
+    ...connection(o.url, o.database), application_name: 'reglaze', connectionTimeoutMillis: Math.min(CONNECT_MS, o.timeoutMs ?? CONNECT_MS), query_timeout: (o.timeoutMs ?? STATEMENT_MS) + 500,
+    statement_timeout: o.timeoutMs ?? STATEMENT_MS, lock_timeout: 5000, keepAlive: true,
   })
   // A backend that is terminated emits an error on its own: without a listener the process would end.
   client.on('error', () => undefined)

@@ -7,7 +7,7 @@ import * as path from 'node:path'
 import { CORE, outcomeUnknown, ReglazeError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
 import type { Grantable, GrantSpec, GrantState, Observation, PersonRef } from '../../core/ports.ts'
-import { init, isInitialised, pullState, type Runner, stateEntries } from '../../terraform/index.ts'
+import { init, isInitialised, parseState, pullState, type Runner, stateEntries } from '../../terraform/index.ts'
 import { CONNECTOR } from '../errors.ts'
 import { endRunsIn } from './orphans.ts'
 
@@ -29,8 +29,8 @@ export interface TerraformGrantOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly runner: Runner
   readonly pluginDir?: string
-  /** Reads the real object from the target, by the grant's mark. */
-  readonly observeWith: (spec: GrantSpec) => Promise<Observation<RealState>>
+  /** Reads the real objects from the target: those with the grant's mark, and those of `ids` (from the state: somebody may have taken the mark off). */
+  readonly observeWith: (spec: GrantSpec, ids: readonly string[]) => Promise<Observation<RealState>>
   /** Looks the person's immutable id up at the target; default: the account `cloud`, else the person's id. */
   readonly principalOf?: (person: PersonRef) => Promise<string>
   /** Removes one object over the target's API: when Terraform cannot. */
@@ -66,21 +66,29 @@ class TerraformGrant implements Grantable {
   }
   grant(spec: GrantSpec): Promise<void> {
     return this.#inTurn(spec, async (dir) => {
-      const real = await this.#real(spec)
+      const real = await this.#real(spec, this.#inState(dir))
       await this.#ready(spec, dir)
-      await this.#adopt(spec, dir, real.ids)
-      await this.#run(dir, ['apply', '-auto-approve', '-input=false', '-no-color', `-lock-timeout=${Math.round((this.#o.lockWaitMs ?? 20_000) / 1000)}s`])
+      await this.#adopt(dir, real.ids)
+      const wait = Math.round((this.#o.lockWaitMs ?? 20_000) / 1000)
+      await this.#run(dir, ['apply', '-auto-approve', '-input=false', '-no-color', `-lock-timeout=${wait}s`]).catch((error: Error) => this.#afterFailure(spec, dir, error))
     })
   }
   async observe(spec: GrantSpec): Promise<Observation<GrantState>> {
     try {
-      const seen = await this.#o.observeWith(spec)
+      const seen = await this.#o.observeWith(spec, this.#inState(this.#folder(spec.grantId)))
       if (seen.status === 'unknown') return seen
       const { ids, sessions, backstopUntil } = seen.value
       return { ...seen, value: { member: ids.length > 0, sessions, backstopUntil } }
     } catch (error) {
       return { status: 'unknown', at: new Date().toISOString(), reason: (error as Error).message }
     }
+  }
+
+  /** A failed apply may have had its effect all the same (the answer was lost): then it is no certain failure. */
+  async #afterFailure(spec: GrantSpec, dir: string, error: Error): Promise<never> {
+    const real = await this.#real(spec, this.#inState(dir)).catch(() => null)
+    if (real === null || real.ids.length > 0) throw outcomeUnknown(`${error.message}; ${real === null ? 'what is there could not be read' : `${real.ids.join(', ')} is there`}`, error)
+    throw error
   }
 
   /**
@@ -93,18 +101,21 @@ class TerraformGrant implements Grantable {
       if (there) await endRunsIn(dir)
       const failures: string[] = []
       const attempt = (what: string, work: () => Promise<void>) => work().catch((error: Error) => void failures.push(`${what}: ${error.message}`))
+      const known = this.#inState(dir)
+      // From here on something may have been changed: when nobody tells, the outcome is unknown.
+      const look = () => this.#real(spec, known).then((real) => real.ids, (error: Error) => { throw outcomeUnknown([error.message, ...failures].join('; '), error) })
       if (there && fs.existsSync(path.join(dir, 'terraform.tfstate'))) await attempt('destroy', () => this.#destroy(spec, dir))
-      let { ids } = await this.#real(spec)
+      let ids = await look()
       if (ids.length === 1) {
         await attempt('import and destroy', async () => {
           await this.#ready(spec, dir)
-          await this.#adopt(spec, dir, ids)
+          await this.#adopt(dir, ids)
           await this.#destroy(spec, dir)
         })
-        ids = (await this.#real(spec)).ids
+        ids = await look()
       }
       for (const id of ids) await attempt(`remove ${id}`, () => this.#remove(spec, id))
-      if (ids.length > 0) ids = (await this.#real(spec)).ids
+      if (ids.length > 0) ids = await look()
       if (ids.length > 0) throw new ReglazeError(CORE.OUTSIDE_FAILED, `${this.#o.name} still has ${ids.join(', ')}: ${failures.join('; ')}`)
       fs.rmSync(dir, { recursive: true, force: true })
     })
@@ -140,8 +151,17 @@ class TerraformGrant implements Grantable {
       if (this.#turn.get(spec.grantId) === mine) this.#turn.delete(spec.grantId)
     }
   }
-  async #real(spec: GrantSpec): Promise<RealState> {
-    const seen = await this.#o.observeWith(spec)
+  /** Ids that the grant's own state knows, read from its file without starting Terraform. */
+  #inState(dir: string): string[] {
+    try {
+      return stateEntries(parseState(fs.readFileSync(path.join(dir, 'terraform.tfstate'), 'utf8'))).flatMap((e) => (e.mode === 'managed' && e.id !== null ? [e.id] : []))
+    } catch {
+      // No state yet, or a damaged one: the mark finds the object.
+      return []
+    }
+  }
+  async #real(spec: GrantSpec, ids: readonly string[]): Promise<RealState> {
+    const seen = await this.#o.observeWith(spec, ids)
     if (seen.status === 'unknown') throw new ReglazeError(CORE.OUTSIDE_FAILED, `${this.#o.name} does not tell what is there: ${seen.reason}`)
     return seen.value
   }
@@ -159,7 +179,7 @@ class TerraformGrant implements Grantable {
     }
   }
   /** An object that exists but is not in the state would be created a second time: take it in first. */
-  async #adopt(_spec: GrantSpec, dir: string, ids: readonly string[]): Promise<void> {
+  async #adopt(dir: string, ids: readonly string[]): Promise<void> {
     const id = ids[0]
     if (id === undefined) return
     const { state } = await pullState({ runner: this.#o.runner, dir, env: this.#o.env })

@@ -7,6 +7,7 @@ import { testCloud, type TestCloud } from '../../../sandbox/cloud/testing/cloud.
 import { outcomeUnknown } from '../../core/errors.ts'
 import type { Grantable, GrantSpec, Observation } from '../../core/ports.ts'
 import { createRunner, type Runner } from '../../terraform/index.ts'
+import { grantableContract } from '../contracts/grantable.suite.ts'
 import { type RealState, templateOf, terraformGrant, type TerraformGrantOptions } from './index.ts'
 
 let runner: Runner
@@ -49,9 +50,18 @@ interface Assignment {
   expires_at: string | null
 }
 const assignments = async (grantId: string): Promise<Assignment[]> => ((await cloud.call('GET', '/v1/role-assignments')).body.items as Assignment[]).filter((a) => a.source_identity === grantId)
-const observeWith = async (spec: GrantSpec): Promise<Observation<RealState>> => {
-  const found = await assignments(spec.grantId)
-  const sessions = (await cloud.call('GET', `/v1/sessions?source_identity=${spec.grantId}`)).body.items as { session_id: string }[]
+/** Reads as a connector does: with a deadline and its own credential, which faults hit. */
+const ask = async <T>(path: string): Promise<T> => {
+  const res = await fetch(cloud.url + path, { headers: { authorization: `Bearer ${env['SANDBOX_TOKEN']}` }, signal: AbortSignal.timeout(1000) })
+  if (!res.ok) throw outcomeUnknown(`${res.status}`)
+  return ((await res.json()) as { items: T }).items
+}
+/** After the object is gone, nobody tells so. */
+let blind = false
+const observeWith = async (spec: GrantSpec, ids: readonly string[]): Promise<Observation<RealState>> => {
+  if (blind && (await assignments(spec.grantId)).length === 0) throw outcomeUnknown('the answer was lost')
+  const found = (await ask<Assignment[]>('/v1/role-assignments')).filter((a) => a.source_identity === spec.grantId || ids.includes(a.id))
+  const sessions = await ask<unknown[]>(`/v1/sessions?source_identity=${spec.grantId}`)
   return {
     status: 'known', at: new Date().toISOString(), value: { ids: found.map((a) => a.id), sessions: sessions.length, backstopUntil: found[0]?.expires_at ?? null },
     evidence: { source: `sandbox-cloud ${cloud.url}`, request: 'GET /v1/role-assignments', answer: { ids: found.map((a) => a.id) } },
@@ -172,7 +182,7 @@ describe('the target', () => {
     await grantable.grant(s)
     const dark = make({ observeWith: () => Promise.resolve({ status: 'unknown', at: '', reason: '401' }) })
     expect(await dark.observe(s)).toMatchObject({ status: 'unknown' })
-    await expect(dark.revoke(s)).rejects.toMatchObject({ code: 'OUTSIDE_FAILED' })
+    await expect(dark.revoke(s)).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
     const throws = make({ observeWith: () => Promise.reject(outcomeUnknown('hang')) })
     expect(await throws.observe(s)).toMatchObject({ status: 'unknown', reason: 'hang' })
     await grantable.revoke(s)
@@ -208,6 +218,52 @@ describe('the target', () => {
     await grantable.revoke(s)
     expect((await state(s)).member).toBe(false)
   })
+})
+
+grantableContract('terraform-grant with the real Terraform and the sandbox cloud', async () => {
+  const right = { role: 'operator', scope: '/' }
+  const all = async () => ((await cloud.call('GET', '/v1/role-assignments')).body.items as (Assignment & { role: string })[]).filter((a) => a.principal === 'alice' && a.role === 'operator')
+  const mine = async (s: GrantSpec) => (await assignments(s.grantId))[0]?.id as string
+  const fault = (method: string, path_prefix: string, mode: string, times: number) => cloud.call('POST', '/v1/faults', { method, path_prefix, mode, times })
+  return {
+    connector: () => make({ timeoutMs: 10_000, endSessionsWith: async (s) => {
+      for (const x of await ask<{ session_id: string }[]>(`/v1/sessions?source_identity=${s.grantId}`)) {
+        const res = await fetch(`${cloud.url}/v1/sessions/${x.session_id}`, { method: 'DELETE', headers: { authorization: `Bearer ${cloud.rootKey}` } })
+        if (!res.ok) throw outcomeUnknown(`${res.status}`)
+      }
+    }, removeWith: async (_s, id) => {
+      const res = await fetch(`${cloud.url}/v1/role-assignments/${id}`, { method: 'DELETE', headers: { authorization: `Bearer ${cloud.rootKey}` } })
+      if (!res.ok) throw outcomeUnknown(`${res.status}`)
+    } }),
+    person: { id: 'alice', email: 'alice@example.org', accounts: { cloud: 'alice' } }, right,
+    raw: async () => (await all()).length > 0,
+    async memberBefore() {
+      const { body } = await cloud.call('POST', '/v1/role-assignments', { principal: 'alice', ...right })
+      return { same: async () => (await all()).some((a) => a.id === body.id && a.source_identity === null) }
+    },
+    humanRevokes: async (s: GrantSpec) => void (await cloud.call('DELETE', `/v1/role-assignments/${await mine(s)}`)),
+    humanKeeps: async (s: GrantSpec) => void (await cloud.call('PATCH', `/v1/role-assignments/${await mine(s)}`, { source_identity: null, expires_at: null })),
+    async session() {
+      const key = (await cloud.call('POST', '/v1/principals/alice/keys', {})).body.secret as string
+      const { token } = (await cloud.call('POST', '/v1/sessions', {}, key)).body as { token: string }
+      return { usable: async () => (await cloud.call('GET', '/v1/whoami', undefined, token)).body.roles?.includes('operator') ?? false }
+    },
+    async fault(mode, on, times = 1) {
+      // One call of ours is several of Terraform's, and then a look: the fault has to last for all of them.
+      if (on === 'observe') await fault('GET', '/v1/role-assignments', mode, times)
+      if (on === 'grant') await fault('POST', '/v1/role-assignments', mode, mode === 'lost-answer' || mode === 'hang' ? 1 : 99)
+      if (on === 'end-sessions') await fault('DELETE', '/v1/sessions', mode, 99)
+      if (on !== 'revoke') return
+      await fault('DELETE', '/v1/role-assignments', mode, mode === 'lost-answer' ? 1 : 99)
+      blind = mode === 'lost-answer'
+    },
+    async clearFaults() {
+      blind = false
+      await cloud.call('DELETE', '/v1/faults')
+    },
+    backstop: true,
+    close: async () => void (blind = false),
+  }
 })
 
 test('values cannot become code; a grant id cannot leave its folder', async () => {
