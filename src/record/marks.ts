@@ -111,7 +111,7 @@ function unescapeMark(text: string): string {
 /** The start file of a recorded bash. `nonce` is hexadecimal. It reads the user's own settings first. */
 export function bashRc(nonce: string): string {
   if (!/^[0-9a-f]+$/.test(nonce)) throw new TypeError('the nonce is not hexadecimal')
-  return `rm -f -- "\${BASH_SOURCE[0]}"
+  return `rm -f -- "\${BASH_SOURCE[0]}"; rmdir -- "\${BASH_SOURCE[0]%/*}" 2>/dev/null
 [ -r /etc/bash.bashrc ] && . /etc/bash.bashrc
 [ -r ~/.bashrc ] && . ~/.bashrc
 # The recording is the history of this shell; secrets typed here do not belong into a second file.
