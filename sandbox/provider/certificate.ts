@@ -25,8 +25,13 @@ export function selfSigned(): { key: string; cert: string; der: Buffer } {
   )
   const signature = sign('sha256', body, privateKey)
   const certificate = seq(body, ecdsaSha256, der(0x03, Buffer.concat([Buffer.from([0]), signature])))
-  const cert = `-----BEGIN CERTIFICATE-----\n${certificate.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`
-  return { key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, cert, der: certificate }
+  return { key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, cert: pem(certificate), der: certificate }
+}
+
+/** Certificate text with lines of 64 characters and no empty line, also when the last one is full: OpenSSL refuses an empty line. */
+export function pem(certificate: Buffer): string {
+  const lines = certificate.toString('base64').match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
 }
 
 function der(tag: number, content: Buffer): Buffer {

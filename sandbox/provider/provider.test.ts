@@ -1,8 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { testCloud } from '../cloud/testing/cloud.ts'
 import type { TestCloud } from '../cloud/testing/cloud.ts'
+import { selfSigned } from './certificate.ts'
 import { actionsOf, hasTerraform, terraformFor } from './testing/terraform.ts'
 import type { Terraform } from './testing/terraform.ts'
 
@@ -219,6 +222,23 @@ describe.skipIf(!hasTerraform())('real Terraform (skipped without terraform on P
     child.kill('SIGKILL')
     const alive = () => pids.filter((pid) => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`).length > 0)
     await expect.poll(alive, { timeout: 10_000 }).toEqual([])
+  })
+
+  test('a cloud behind https with a private authority: NODE_EXTRA_CA_CERTS still counts', async () => {
+    const { key, cert } = selfSigned()
+    const server = createServer({ key, cert }, (_, res) => res.end('{"items":[]}'))
+    await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve))
+    try {
+      const w = await terraform.workspace(`provider "sandbox" {\n  url = "https://localhost:${(server.address() as AddressInfo).port}"\n}\ndata "sandbox_database" "d" {\n  name = "x"\n}\n`)
+      w.write('ca.pem', cert)
+      w.env['NODE_EXTRA_CA_CERTS'] = join(w.dir, 'ca.pem')
+      expect(await w.plan()).toMatchObject({ code: 0 })
+      delete w.env['NODE_EXTRA_CA_CERTS']
+      expect((await w.plan()).out).toMatch(/gave no answer.*\n?.*SELF_SIGNED|DEPTH_ZERO/)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
   })
 
   test('a missing token and an unreachable cloud are said plainly', async () => {

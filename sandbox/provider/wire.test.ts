@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { selfSigned } from './certificate.ts'
+import { pem, selfSigned } from './certificate.ts'
 import { UNKNOWN, pack, unpack } from './msgpack.ts'
 import type { Value } from './msgpack.ts'
 import { bytesOf, message, readFields, textOf } from './proto.ts'
@@ -24,6 +24,9 @@ test('protobuf: fields come back, long ones too; a cut message is an error', () 
   const f = readFields(message([1, 'a'], [2, true], [15, 300], [2047, big], [3, Buffer.alloc(0)], [4, 0]))
   expect([textOf(f, 1), f.get(2), f.get(15), textOf(f, 2047) === big, f.has(3), f.has(4), bytesOf(f, 9).length]).toEqual(['a', [1], [300], true, true, false, 0])
   expect(() => readFields(Buffer.from([0x80]))).toThrow(/cut off/)
+})
+test('no length of a certificate gives an empty line (a signature is 68 to 72 bytes; one start in 750 failed)', () => {
+  for (let n = 370; n < 440; n++) expect(pem(Buffer.alloc(n))).toMatch(/^-----BEGIN CERTIFICATE-----\n([\w+/=]{1,64}\n)+-----END CERTIFICATE-----\n$/)
 })
 test('the certificate is what AutoMTLS expects', () => {
   const cert = new X509Certificate(selfSigned().cert)

@@ -18,6 +18,8 @@ export function hasTerraform(): boolean {
 
 export interface Workspace {
   readonly dir: string
+  /** Of every run; may be changed. */
+  readonly env: Record<string, string | undefined>
   write(file: string, text: string): void
   /** Runs terraform; never throws for an exit code. */
   run(...args: string[]): Promise<{ code: number; out: string }>
@@ -53,7 +55,7 @@ export function terraformFor(cloud: { url: string; rootKey: string }): Terraform
     async workspace(main) {
       const dir = join(root, `w${n++}`)
       mkdirSync(dir)
-      const env = { ...process.env, TF_CLI_CONFIG_FILE: cliConfig, SANDBOX_URL: cloud.url, SANDBOX_TOKEN: cloud.rootKey, TF_IN_AUTOMATION: '1' }
+      const env: Record<string, string | undefined> = { ...process.env, TF_CLI_CONFIG_FILE: cliConfig, SANDBOX_URL: cloud.url, SANDBOX_TOKEN: cloud.rootKey, TF_IN_AUTOMATION: '1' }
       const run: Workspace['run'] = (...args) =>
         new Promise((resolve) => {
           const at = args[0] === 'state' ? 2 : 1
@@ -68,6 +70,7 @@ export function terraformFor(cloud: { url: string; rootKey: string }): Terraform
       const show = async (...args: string[]): Promise<any> => JSON.parse(await must('show', '-json', ...args))
       const w: Workspace = {
         dir,
+        env,
         write: (file, text) => writeFileSync(join(dir, file), text),
         run,
         start(...args) {
