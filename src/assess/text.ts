@@ -11,7 +11,7 @@ export function assessmentText(label: string, a: Assessment): string {
     'nothing that we know of',
   )
   const running = a.automations.filter((x) => x.state !== 'held')
-  section(lines, '3  Which control loops are running now', running.map((x) => `${x.id}: ${x.state === 'unknown' ? `unknown (${x.reason})` : `running, notices a change within ${x.period}`}${x.working.length ? `, at work now: ${x.working.join(', ')}` : ''}`), 'none: all of them are held')
+  section(lines, '3  Which control loops are running now', running.map((x) => `${x.id}: ${x.state === 'unknown' ? `unknown (${x.reason})` : `running, notices a change within ${x.period}`}${x.working.length ? `, at work now: ${x.working.join(', ')}` : ''}`), a.automations.length === 0 ? 'none that we know of' : 'none: all of them are held')
   section(
     lines, '4  How critical it is',
     [a.criticality.level === null ? 'unknown: no service of the configuration runs on it' : `criticality ${a.criticality.level} of 5 (1 is the most critical), because of ${a.criticality.of}`, ...a.criticality.flags.filter((f) => f.value !== 'unknown').map((f) => `${f.resource}: ${f.name} = ${f.value}: ${f.means}`), ...a.criticality.data_loss.map((d) => `data loss: ${d}`)],

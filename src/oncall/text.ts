@@ -43,7 +43,7 @@ export function pageText(config: Config, f: PageFacts): { subject: string; text:
     'Next:',
     `  reglaze incident ack ${label}`,
     `  reglaze incident show ${label}`,
-    `  reglaze access request ${config.roles[0]?.id ?? 'ROLE'} --incident ${label} --reason "…" --wait`,
+    ...(config.roles[0] ? [`  reglaze access request ${config.roles[0].id} --incident ${label} --reason "…" --wait`] : []),
     `  reglaze pause ${label}`,
     `  reglaze assess ${label}`,
     '',

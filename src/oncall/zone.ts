@@ -5,6 +5,8 @@
  */
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
+/** No zone ever changed its offset and changed it back within this time since 1970. */
+const PROBE = 6 * DAY
 
 /** From `start` on (an instant) the local clock is UTC + `offset` milliseconds, until the next segment. */
 export interface Segment {
@@ -75,15 +77,21 @@ function segmentsOf(zone: string, year: number): readonly Segment[] {
   const begin = Date.UTC(year, 0, 1)
   const end = Date.UTC(year + 1, 0, 1)
   const found: Segment[] = [{ start: begin, offset: offsetAt(zone, begin) }]
-  for (let day = begin; day < end; day += DAY) {
+  // Probes stop a millisecond before the year's end: a change exactly there belongs to the next year.
+  for (let at = begin; at < end - 1; at += PROBE) findChanges(zone, at, Math.min(at + PROBE, end - 1), found)
+  years.set(key, found)
+  return found
+}
+
+/** Adds the changes in (low, high]. Days are looked at one by one only where the offset is not the same at both ends. */
+function findChanges(zone: string, low: number, high: number, found: Segment[]): void {
+  if (offsetAt(zone, high) === (found.at(-1) as Segment).offset) return
+  for (let day = low; day < high; day += DAY) {
     const before = (found.at(-1) as Segment).offset
-    // Probes stop a millisecond before the year's end: a change exactly there belongs to the next year.
-    const next = Math.min(day + DAY, end - 1)
+    const next = Math.min(day + DAY, high)
     const after = offsetAt(zone, next)
     if (after !== before) found.push({ start: firstChange(zone, day, next, before), offset: after })
   }
-  years.set(key, found)
-  return found
 }
 
 /** Bisects for the first instant in (low, high] whose offset is no longer `before`. */
