@@ -2,7 +2,7 @@
 import { renameSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { ReglazeError } from '../core/errors.ts'
-import { disk, planVerdict, type Config, type PlanVerdict } from '../terraform/index.ts'
+import { disk, planVerdict, type PlanVerdict } from '../terraform/index.ts'
 import { Draft } from './draft.ts'
 import { RECONCILE } from './errors.ts'
 import { branchCommit, changedFiles, commitFiles, currentBranch, diffText, dirtyFiles, fileAt, findGit, headCommit, mergeBase, messageOf, plainDiff, restore, switchTo, type GitPlace } from './git.ts'
@@ -32,7 +32,6 @@ export async function codify(dir: string, decisions: readonly Decision[], o: Cod
   if (!inFiles) await toBranch(dir, branch, o)
   const seen = await look(dir, o)
   const { session } = seen
-  if (!seen.config) throw new ReglazeError(RECONCILE.RECONCILE_PLAN_FAILED, `the code can not be read: ${seen.blind.join('; ')}`, { place: session.dir })
   const found = report(seen, o)
   checkDecisions(decisions, found, seen)
   const draft = new Draft(seen, o.incident)
@@ -92,7 +91,7 @@ async function imports(seen: Seen, draft: Draft, decisions: readonly Decision[],
   }
   if (wanted.length === 0) return
   seen.session.progress(`reading ${wanted.length} object(s) to import`)
-  const { text, error } = await generateCode(seen.session, seen.config as Config, wanted)
+  const { text, error } = await generateCode(seen.session, seen.config, wanted)
   for (const w of wanted) draft.importObject(w.address, w.id, text, error)
 }
 

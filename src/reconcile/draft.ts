@@ -1,6 +1,6 @@
 /** The edits of one codify run, one after the other on a copy of the code in memory. */
 import { relative } from 'node:path'
-import type { Json } from '../core/json.ts'
+import { sameJson, type Json } from '../core/json.ts'
 import {
   appendBlock, applyEdits, configAddress, dependentsOf, findResource, importBlock, isObject, joinPath, literalValue, localName, markedLines, parseAddress, place, pruneGenerated,
   readExpr, readHcl, removedBlock, removeItem, removeMember, resourceSchema, rewriteAt, setExpr, traceOrigin, type Address, type Config, type Edit, type HclFile, type Module, type Origin, type Path,
@@ -33,7 +33,7 @@ export class Draft {
   constructor(seen: Seen, incident: string) {
     this.seen = seen
     this.incident = incident
-    this.config = seen.config as Config
+    this.config = seen.config
     this.#instances = [...seen.index.byAddress.values()].filter((e) => e.mode === 'managed').map((e) => e.address)
   }
 
@@ -70,12 +70,11 @@ export class Draft {
 
   /** Works the queue off; each edit sees the result of the ones before it. */
   flush(): void {
-    const wanted = new Set(this.#queue.map((w) => w.address))
-    for (const w of this.#queue) this.#codifyOne(w, wanted)
+    for (const w of this.#queue) this.#codifyOne(w)
     this.#queue = []
   }
 
-  #codifyOne(w: Wanted, wanted: ReadonlySet<string>): void {
+  #codifyOne(w: Wanted): void {
     const { address, difference: d } = w
     const origin = traceOrigin(this.config, address, d.path, { env: this.seen.session.env })
     if (origin.kind === 'refused') {
@@ -88,7 +87,9 @@ export class Draft {
       return
     }
     if (result.kind === 'edit') {
-      const others = othersReading(this.config, address, origin, this.#instances).filter((o) => !wanted.has(o))
+      // Another reader of the same place is fine when it shall have the same value.
+      const agrees = (o: string): boolean => this.#queue.some((q) => q.address === o && sameJson(q.difference.actual, d.actual))
+      const others = othersReading(this.config, address, origin, this.#instances).filter((o) => !agrees(o))
       if (others.length > 0) {
         this.refuse(address, d.attribute, `the same code also decides about ${others.join(', ')}`, result.place, ['give this instance a value of its own (a variable or a map key)', 'codify the others to the same value', 'revert'])
         return

@@ -31,7 +31,7 @@ export interface Seen {
   readonly stateFile: string
   readonly index: StateIndex
   readonly schemas: ProviderSchemas | null
-  readonly config: Config | null
+  readonly config: Config
   /** The refresh-only plan, or what stands in for it. */
   readonly refresh: PlanDocument | null
   readonly normal: PlanDocument | null
@@ -43,6 +43,8 @@ export interface Seen {
 export async function look(dir: string, o: CheckOptions): Promise<Seen> {
   const session = await openSession(dir, o)
   const blind: string[] = []
+  // A file that can not be read stops every Terraform command too: our error names the place.
+  const config = loadConfig(disk, session.dir, { varFiles: session.varFiles })
   session.progress('saving the state')
   const { state, text, file } = await keepState(session)
   if (state.resources.length === 0 && state.lineage === '') throw new ReglazeError(RECONCILE.RECONCILE_NO_STATE, `${session.dir} has no state`, { place: session.dir })
@@ -50,7 +52,6 @@ export async function look(dir: string, o: CheckOptions): Promise<Seen> {
     blind.push(`the schemas of the providers: ${(e as Error).message}`)
     return null
   })
-  const config = readConfig(session, blind)
   session.progress('comparing the state with reality')
   let refresh = (await planned(session, 'refresh', ['-refresh-only'])).plan
   session.progress('comparing the code with the state')
@@ -58,7 +59,7 @@ export async function look(dir: string, o: CheckOptions): Promise<Seen> {
   if (normal.plan === null || normal.plan.errored) {
     for (const d of normal.diagnostics) if (d.severity === 'error') blind.push(`no complete plan: ${d.summary}${d.place ? ` (${d.place})` : ''}${d.address ? ` at ${d.address}` : ''}`)
   }
-  if (refresh === null && config) {
+  if (refresh === null) {
     // The code does not evaluate at all; the objects are looked at through their state alone.
     session.progress('looking at the objects without the code')
     refresh = await orphanLook(session, config, text).catch((e: unknown) => {
@@ -67,15 +68,6 @@ export async function look(dir: string, o: CheckOptions): Promise<Seen> {
     })
   }
   return { session, state, stateText: text, stateFile: file, index: indexState(state), schemas, config, refresh, normal: normal.plan, blind, noise: [...NOISE, ...(o.noise ?? [])] }
-}
-
-function readConfig(s: Session, blind: string[]): Config | null {
-  try {
-    return loadConfig(disk, s.dir, { varFiles: s.varFiles })
-  } catch (e) {
-    blind.push(`the code: ${(e as ReglazeError).message} (${(e as ReglazeError).place ?? s.dir})`)
-    return null
-  }
 }
 
 /** Plans into the work folder; the plan file, which holds secrets, is removed at once. */
@@ -188,8 +180,8 @@ function attributeDifferences(seen: Seen, address: string, schema: BlockSchema |
 function realClass(seen: Seen, address: string, path: Path, wants: Json | undefined, actual: Json): ItemClass {
   const same = wants !== undefined && sameJson(at(wants, path) ?? null, actual)
   if (wants !== undefined && !same) return 'real'
-  const origin = seen.config ? traceOrigin(seen.config, address, path, { env: seen.session.env }) : null
-  if (!origin || origin.kind === 'refused') return same ? 'ignored' : 'real'
+  const origin = traceOrigin(seen.config, address, path, { env: seen.session.env })
+  if (origin.kind === 'refused') return same ? 'ignored' : 'real'
   if (origin.kind === 'absent' && origin.via.length === 0) return 'computed-only'
   if (!same) return 'real'
   // The code speaks of it and the plan changes nothing: either it is ignored, or the code says it already.
@@ -198,12 +190,10 @@ function realClass(seen: Seen, address: string, path: Path, wants: Json | undefi
 
 /** What the files say, when there is no plan to ask. */
 function written(seen: Seen, address: string, path: Path): Json | undefined {
-  if (!seen.config) return undefined
   const origin = traceOrigin(seen.config, address, path, { env: seen.session.env })
   return origin.kind === 'expr' && origin.rest.length === 0 ? origin.value : undefined
 }
 function codePlace(seen: Seen, address: string, path: Path): string | null {
-  if (!seen.config) return null
   const origin = traceOrigin(seen.config, address, path, { env: seen.session.env })
   if (origin.kind === 'refused') return origin.at
   const offset = origin.kind === 'expr' ? origin.expr.start : origin.kind === 'entry' ? origin.object.start : origin.block.start

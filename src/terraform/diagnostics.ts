@@ -44,7 +44,9 @@ export function fromRaw(d: RawDiagnostic): Diagnostic {
 
 /** The errors of a text such as Terraform prints without `-json`, box drawing removed. */
 export function textDiagnostics(text: string): Diagnostic[] {
-  const plain = text.split('\n').map((l) => l.replace(/^[│╷╵|]\s?/u, '')).join('\n')
+  // Some commands colour their errors whatever they are told.
+  // eslint-disable-next-line no-control-regex -- ANSI escape sequences
+  const plain = text.replace(/\u001b\[[0-9;]*m/g, '').split('\n').map((l) => l.replace(/^[│╷╵|]\s?/u, '')).join('\n')
   const out: Diagnostic[] = []
   for (const part of plain.split(/^(?=Error: |Warning: )/m)) {
     const m = /^(Error|Warning): (.*)\n?([\s\S]*)$/.exec(part)
