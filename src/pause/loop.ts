@@ -40,7 +40,8 @@ async function holdOne(pause: Pause, h: rows.Hold, label: string): Promise<void>
   const { db } = pause.deps.store
   let seen = await observe(pause, h, label)
   if (seen.status === 'unknown') return unknown(pause, h, seen.reason)
-  if (h.prior === null) {
+  // The earlier setting itself may be JSON null (no lock was there): prior_paused tells whether it was captured.
+  if (h.prior_paused === null) {
     const state = seen.value
     await db.transaction().execute(async (tx) => {
       if (await rows.capture(tx, h.id, state.setting, state.paused)) await append(tx, { kind: 'hold.intended', incident: h.incident_id, subject: h.id, actor: 'loop', data: { automation: h.automation, prior: state.setting, was_paused: state.paused, parents: [...state.parents], changed_by: state.changedBy } })
@@ -98,7 +99,7 @@ async function resumeOne(pause: Pause, h: rows.Hold, label: string): Promise<voi
   }
   const connector = pause.deps.pausable(h.connector)
   try {
-    if (h.prior === null) return await finished(pause, h, { nothing_was_changed: true })
+    if (h.prior_paused === null) return await finished(pause, h, { nothing_was_changed: true })
     await connector.resume(pause.spec(h, label))
     await rows.resumeSent(db, h.id)
     const seen = await observe(pause, h, label)

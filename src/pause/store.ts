@@ -47,7 +47,7 @@ export async function insert(tx: Tx, h: { incident: string; automation: string; 
   return rows[0]?.id ?? null
 }
 export async function capture(tx: Tx, id: string, prior: Json, paused: boolean): Promise<boolean> {
-  return (await sql`update holds set prior = ${JSON.stringify(prior)}::jsonb, prior_paused = ${paused} where id = ${id} and prior is null returning id`.execute(tx)).rows.length > 0
+  return (await sql`update holds set prior = ${JSON.stringify(prior)}::jsonb, prior_paused = ${paused} where id = ${id} and prior_paused is null returning id`.execute(tx)).rows.length > 0
 }
 export interface Change {
   state: HoldState

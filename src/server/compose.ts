@@ -8,8 +8,8 @@ import { oncallPart } from '../oncall/index.ts'
 import { Pause, pauseHandlers, startPauseLoop, StateBackend, withDependencies } from '../pause/index.ts'
 import { Reconcile } from '../reconcile/service.ts'
 import { reconcileHandlers } from '../reconcile/routes.ts'
-import { recordPart } from '../record/index.ts'
-import { observeOnly, sql, type Db, type Store, type Tx } from '../store/index.ts'
+import { COLLECT, recordPart } from '../record/index.ts'
+import { observeOnly, poke, sql, type Db, type Store, type Tx } from '../store/index.ts'
 import { stateIndex } from './addresses.ts'
 import type { Connectors } from './connectors.ts'
 import type { Log } from './log.ts'
@@ -17,6 +17,8 @@ import type { Log } from './log.ts'
 export interface Composition {
   readonly handlers: Handler[]
   readonly states: StateBackend
+  /** A configuration came into force: its audit logs are read from now on. */
+  configured(): Promise<void>
   start(): Promise<{ stop(): Promise<void> }>
 }
 export interface ComposeDeps {
@@ -97,12 +99,16 @@ export function compose(d: ComposeDeps): Composition {
     directory: () => connectors.directory(),
   })
 
+  const configured = async () => {
+    for (const source of Object.keys(connectors.auditSources())) await poke(store.db, COLLECT, source)
+  }
   return {
-    states,
+    states, configured,
     handlers: [...incidentHandlers(incidents, store), ...accessHandlers(access), ...pauseHandlers(pause, states), ...reconcileHandlers(reconcile), ...record.routes, ...oncall.routes, ...assess.routes],
     async start() {
       await states.writeAllFiles()
       await index.refresh()
+      await configured()
       const running = [startAccessLoop(access), startPauseLoop(pause), oncall.start(), ...(await Promise.all(record.loops.map((l) => l.start()))), index.start()]
       return { stop: async () => void (await Promise.all(running.map((r) => r.stop()))) }
     },

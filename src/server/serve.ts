@@ -11,7 +11,7 @@ import { openStore, stopEmbedded, type Store } from '../store/index.ts'
 import { createRunner } from '../terraform/index.ts'
 import { certify } from './certify.ts'
 import { exportCheckpoint } from './checkpoint-export.ts'
-import { compose } from './compose.ts'
+import { compose, type Composition } from './compose.ts'
 import { inForce, type InForce } from './config-versions.ts'
 import { Connectors } from './connectors.ts'
 import { SERVER } from './errors.ts'
@@ -63,10 +63,13 @@ export async function serve(o: ServeOptions): Promise<Server> {
 async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promise<void>)[], stop: () => Promise<void>): Promise<Server> {
   const keyDir = join(o.dataDir, 'keys')
   let current: InForce | null = await inForce(store)
+  let composition: Composition | null = null
   const reload = async () => {
     const next = await inForce(store)
     // The same object stays while the version stays: connectors are made once per version.
-    if (next?.version !== current?.version) current = next
+    if (next?.version === current?.version) return
+    current = next
+    await composition?.configured()
   }
   const poll = setInterval(() => void reload().catch((error: unknown) => log.warn({ err: error }, 'the configuration could not be read')), 1000)
   undo.push(async () => clearInterval(poll))
@@ -76,19 +79,20 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   await sequencer.flush()
   const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: await createRunner() })
   let url = ''
-  const composition = compose({
+  const joined = compose({
     store, dataDir: o.dataDir, config, connectors, log, publicUrl: () => o.publicUrl ?? url,
     certify: (incident) => certify(store, sequencer, keyDir, join(o.dataDir, 'certificates'), incident),
   })
-  const handlers = [...serverHandlers(store, o.version, reload), ...composition.handlers]
-  const app = createApp({ store, handlers, states: composition.states, metrics: createMetrics(store), log, ready: () => ready(store) })
+  composition = joined
+  const handlers = [...serverHandlers(store, o.version, reload), ...joined.handlers]
+  const app = createApp({ store, handlers, states: joined.states, metrics: createMetrics(store), log, ready: () => ready(store) })
   const http = createServer(getRequestListener(app.fetch))
   undo.push(() => new Promise((done) => {
     http.close(() => done())
     http.closeAllConnections()
   }))
   url = await listen(http, o.host ?? '127.0.0.1', o.port)
-  const loops = await composition.start()
+  const loops = await joined.start()
   undo.push(() => loops.stop())
   const firstAdminToken = await firstToken(store)
   log.info({ url, store: store.kind, postgres: store.serverVersion }, 'serving')

@@ -80,8 +80,6 @@ export class Cast {
 export async function alert(c: Cast): Promise<void> {
   await c.n.step('An alert comes in', async () => {
     const { world } = c
-    await world.cloud('POST', '/v1/databases/name:orders/actions/fail')
-    await world.cloud('POST', '/v1/instances/name:gateway/actions/fail')
     const anyone = { env: world.personEnv('alice'), cwd: world.dir }
     const file = world.path('alert.json')
     writeFileSync(file, readFileSync(join(EXAMPLE, 'alert.json')))

@@ -16,6 +16,8 @@ const run = promisify(execFile)
 const SANDBOX = join(PACKAGE_ROOT, 'dist', 'sandbox', 'main.js')
 const REGLAZE = join(PACKAGE_ROOT, 'dist', 'src', 'cli', 'main.js')
 export const EXAMPLE = join(PACKAGE_ROOT, 'examples', 'tailwind')
+/** `for:` of the alert rule. */
+const ALERT_AFTER_MS = 2500
 export const PEOPLE = ['alice', 'bob', 'carol'] as const
 
 export interface WorldOptions {
@@ -264,5 +266,10 @@ export class World {
       },
       { timeoutMs: 60_000, what: () => `production is not built yet; see ${this.path('sandbox', 'logs')}` },
     )
+    this.#say('something breaks: the gateway fails, and the migration of the orders database')
+    await this.cloud('POST', '/v1/databases/name:orders/actions/fail')
+    await this.cloud('POST', '/v1/instances/name:gateway/actions/fail')
+    // The alert comes later than its cause: a rule has to hold for a while before it fires.
+    await new Promise((done) => setTimeout(done, ALERT_AFTER_MS))
   }
 }
