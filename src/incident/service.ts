@@ -11,7 +11,7 @@ export interface IncidentDeps {
   readonly config: () => Config
   /** Everything that still stands open, asked of every part (DESIGN §2, CloseCheck). */
   readonly openItems: (incidentId: string) => Promise<OpenItem[]>
-  /** Pages the person who is on call for the service, in the same transaction. Returns the DRI. */
+  /** Pages the person who is on call for the service and makes this person the DRI, in the same transaction. Returns the DRI. */
   readonly page: (tx: Tx, incident: Incident) => Promise<string | null>
   /** Writes and signs the certificate of a closed incident; may be repeated. Returns its file name and text. */
   readonly certify: (incident: Incident) => Promise<{ name: string; text: string }>
@@ -47,6 +47,7 @@ export class Incidents {
     const present = await rows.openFor(tx, o.service)
     if (present) return { incident: present, isNew: false }
     const incident = await rows.insert(tx, { title: o.title, service: o.service, team: service?.team ?? null, severity: o.severity, openedBy: o.by, dri: null })
+    if (!incident) return { incident: (await rows.openFor(tx, o.service)) as Incident, isNew: false }
     await append(tx, { kind: 'incident.opened', incident: incident.id, subject: incident.id, actor: o.by, data: { label: label(incident), title: o.title, service: o.service, severity: o.severity, source: o.source } })
     return { incident, isNew: true }
   }
@@ -58,9 +59,7 @@ export class Incidents {
     return this.#deps.store.db.transaction().execute(async (tx) => {
       const { incident, isNew } = await this.openIn(tx, { ...o, by: caller.name, source: { by: 'hand' } })
       if (!isNew) return incident
-      const dri = await this.#deps.page(tx, incident)
-      if (dri) await this.setDri(tx, incident.id, dri, caller.name)
-      return { ...incident, dri }
+      return { ...incident, dri: await this.#deps.page(tx, incident) }
     })
   }
 

@@ -27,10 +27,11 @@ export async function openFor(tx: Tx, service: string): Promise<Incident | null>
   const { rows } = await sql<Raw>`select * from incidents where state = 'open' and service = ${service} order by number desc limit 1 for update`.execute(tx)
   return rows[0] ? shape(rows[0]) : null
 }
-export async function insert(tx: Tx, r: { title: string; service: string; team: string | null; severity: number; openedBy: string; dri: string | null }): Promise<Incident> {
+/** Null when somebody opened one for the service at the same moment. */
+export async function insert(tx: Tx, r: { title: string; service: string; team: string | null; severity: number; openedBy: string; dri: string | null }): Promise<Incident | null> {
   const { rows } = await sql<Raw>`insert into incidents (id, title, service, team, severity, opened_by, dri)
-    values (${newId('incident')}, ${r.title}, ${r.service}, ${r.team}, ${r.severity}, ${r.openedBy}, ${r.dri}) returning *`.execute(tx)
-  return shape(rows[0] as Raw)
+    values (${newId('incident')}, ${r.title}, ${r.service}, ${r.team}, ${r.severity}, ${r.openedBy}, ${r.dri}) on conflict (service) where state = 'open' do nothing returning *`.execute(tx)
+  return rows[0] ? shape(rows[0]) : null
 }
 /** Sets columns of an open incident; returns null when it is not open any more. */
 export async function acknowledge(tx: Tx, id: string, person: string): Promise<boolean> {

@@ -11,6 +11,8 @@ export interface ReconcileDeps {
   readonly services: (service: string) => ReadonlySet<string>
   /** The Terraform state as we serve it now. */
   readonly stateOf: (name: string) => Promise<{ serial: number | null; lineage: string | null } | null>
+  /** After each decision, with the whole end state. */
+  readonly decided: (incidentId: string, items: readonly { decision: string | null }[], by: string) => Promise<void>
   /** Whether anybody had access or anything was held: only then a proof is asked for. */
   readonly touched: (incidentId: string) => Promise<boolean>
 }
@@ -84,7 +86,9 @@ export class Reconcile {
       if (rows.length === 0) throw new ReglazeError(CORE.NOT_FOUND, `${o.address} is not in the end state of ${incident.label}`, { hint: `reglaze reconcile check DIR --incident ${incident.label}` })
       await append(tx, { kind: 'end-state.decided', incident: incident.id, subject: o.address, actor: caller.name, data: { workspace, decision: o.decision, reason: o.reason } })
     })
-    return (await this.items(incident.id)).find((i) => i.workspace === workspace && i.address === o.address)
+    const items = await this.items(incident.id)
+    await this.deps.decided(incident.id, items, caller.name)
+    return items.find((i) => i.workspace === workspace && i.address === o.address)
   }
 
   async items(incidentId: string) {

@@ -24,10 +24,10 @@ export function cloudAssignments(o: { name: string; url: string; token: string }
     return (body as { items: { session_id: string }[] }).items
   }
   return {
-    async observe(spec: GrantSpec): Promise<Observation<RealState>> {
+    async observe(spec: GrantSpec, ids: readonly string[] = []): Promise<Observation<RealState>> {
       const at = new Date().toISOString()
       try {
-        const mine = (await list()).filter((a) => a.source_identity === spec.grantId)
+        const mine = (await list()).filter((a) => a.source_identity === spec.grantId || ids.includes(a.id))
         const live = (await sessions(spec)).length
         const value: RealState = { ids: mine.map((a) => a.id), sessions: live, backstopUntil: mine[0]?.expires_at ?? null }
         return { status: 'known', at, value, evidence: { source: `${o.name} ${o.url}`, request: 'GET /v1/role-assignments, GET /v1/sessions', answer: { assignments: mine as unknown as Json, sessions: live } } }

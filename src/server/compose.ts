@@ -13,6 +13,7 @@ import { observeOnly, poke, sql, type Db, type Store, type Tx } from '../store/i
 import { stateIndex } from './addresses.ts'
 import type { Connectors } from './connectors.ts'
 import type { Log } from './log.ts'
+import { markDecided, withMarks } from './marks.ts'
 
 export interface Composition {
   readonly handlers: Handler[]
@@ -52,7 +53,11 @@ export function compose(d: ComposeDeps): Composition {
   const oncall = oncallPart({
     store, config, log: d.log, publicUrl: d.publicUrl, notifier: () => connectors.notifier(), secret: readSecret,
     incidents: {
-      onAlert: async (tx, alert, more) => (await incidents.openIn(tx, { service: alert.service, title: alert.title, severity: alert.severity ?? 3, by: `alert ${alert.source}`, source: { alert: alert.id, fingerprint: alert.fingerprint, more: more.map((m) => m.id) } })).incident.id,
+      onAlert: async (tx, alert, more) => {
+        const { incident, isNew } = await incidents.openIn(tx, { service: alert.service, title: alert.title, severity: alert.severity ?? 3, by: `alert ${alert.source}`, source: { alert: alert.id, fingerprint: alert.fingerprint, more: more.map((m) => m.id) } })
+        if (!isNew && incident.alerts_resolved_at !== null) await incidents.alertsResolved(tx, incident.id, false, { alert: alert.id })
+        return incident.id
+      },
       onResolved: async (tx, alert, left) => (alert.incident && left.firing === 0 ? incidents.alertsResolved(tx, alert.incident, true, { alert: alert.id, left: left.firing }) : undefined),
       onDri: (tx, id, person) => incidents.setDri(tx, id, person, 'oncall'),
       onAcknowledged: (tx, id, person, page) => incidents.acknowledged(tx, id, person, page),
@@ -70,7 +75,8 @@ export function compose(d: ComposeDeps): Composition {
     return { person: { id: person, email: p?.email ?? '', teams }, incident: { ...incidentView(i) } as unknown as Json, oncall: (await oncall.facts(person, i)) as Json }
   }
   const access: Access = new Access({ store, config, grantable: (c) => connectors.grantable(c), incident: find, facts, alarm, observeOnly: only })
-  const reconcile: Reconcile = new Reconcile({ store, config, incident: find, services, stateOf: (name) => states.latest(name), touched: (id) => wasTouched(store, id) })
+  const reconcile: Reconcile = new Reconcile({
+    decided: (id, list, by) => markDecided(incidents, id, list, by), store, config, incident: find, services, stateOf: (name) => states.latest(name), touched: (id) => wasTouched(store, id) })
   const pause: Pause = new Pause({
     store, config, pausable: (c) => connectors.pausable(c), incident: find, alarm, observeOnly: only, notProven: (id) => reconcile.notProven(id),
     markPhase: (id, phase, state, evidence, by) => incidents.mark(id, phase, state, evidence, by),
@@ -104,7 +110,7 @@ export function compose(d: ComposeDeps): Composition {
   }
   return {
     states, configured,
-    handlers: [...incidentHandlers(incidents, store), ...accessHandlers(access), ...pauseHandlers(pause, states), ...reconcileHandlers(reconcile), ...record.routes, ...oncall.routes, ...assess.routes],
+    handlers: withMarks([...incidentHandlers(incidents, store), ...accessHandlers(access), ...pauseHandlers(pause, states), ...reconcileHandlers(reconcile), ...record.routes, ...oncall.routes, ...assess.routes], incidents),
     async start() {
       await states.writeAllFiles()
       await index.refresh()

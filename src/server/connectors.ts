@@ -12,7 +12,7 @@ import { smtpNotifier } from '../connectors/smtp/index.ts'
 import { templateOf, terraformGrant } from '../connectors/terraform-grant/index.ts'
 import { terraformPgLock } from '../connectors/terraform-pg-lock/index.ts'
 import { stateHold } from '../pause/index.ts'
-import type { Store } from '../store/index.ts'
+import { sql, type Store } from '../store/index.ts'
 import type { Runner } from '../terraform/index.ts'
 import { SERVER } from './errors.ts'
 
@@ -23,6 +23,7 @@ export class Connectors {
   readonly #dataDir: string
   readonly #secretKey: Buffer
   readonly #runner: Runner
+  readonly #open: (() => Promise<void>)[] = []
   #made = new Map<string, unknown>()
   #madeFor: Config | null = null
   constructor(o: { config: () => Config; store: Store; dataDir: string; secretKey: Buffer; runner: Runner }) {
@@ -68,7 +69,7 @@ export class Connectors {
     const assignments = cloudAssignments(cloud(observed))
     return terraformGrant({
       name: c.id, dir: join(this.#dataDir, 'grants', c.id), template, address: `${c.resource}.grant`, env, runner: this.#runner,
-      observeWith: (spec) => assignments.observe(spec), removeWith: (_spec, id) => assignments.remove(id), endSessionsWith: (spec) => assignments.endSessions(spec), markedWith: () => assignments.marked(),
+      observeWith: (spec, ids) => assignments.observe(spec, ids), removeWith: (_spec, id) => assignments.remove(id), endSessionsWith: (spec) => assignments.endSessions(spec), markedWith: () => assignments.marked(),
       principalOf: async (person) => person.accounts[c.observe_with] ?? person.id,
     })
   }
@@ -80,9 +81,21 @@ export class Connectors {
       if (c.kind === 'autoscaler') return new Autoscaler({ url: readSetting(c.url), token: readSecret(c.token) })
       if (c.kind === 'sandbox-cloud') return cloudLocks(cloud(c))
       if (c.kind === 'terraform-state') return stateHold(this.#store)
-      if (c.kind === 'terraform-pg-lock') return terraformPgLock({ name: c.id, url: readSecret(c.url) })
+      if (c.kind === 'terraform-pg-lock') return this.#pgLock(c.id, readSecret(c.url))
       return null
     })
+  }
+  #pgLock(name: string, url: string): Pausable {
+    const lock = terraformPgLock({
+      name, url,
+      stillWanted: async (holdId) => (await sql`select 1 from holds where id = ${holdId} and state in ('requested','held','reverted','unknown')`.execute(this.#store.db)).rows.length > 0,
+    })
+    this.#open.push(() => lock.close())
+    return lock
+  }
+  /** Closes what connectors keep open: a lock on a connection ends with it, and is taken again at the next start. */
+  async close(): Promise<void> {
+    await Promise.all(this.#open.splice(0).map((end) => end()))
   }
   /** Every audit log that is configured, by connector id. */
   auditSources(): Record<string, AuditSource> {

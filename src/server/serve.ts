@@ -78,6 +78,7 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   undo.push(() => sequencer.stop())
   await sequencer.flush()
   const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: await createRunner() })
+  undo.push(() => connectors.close())
   let url = ''
   const joined = compose({
     store, dataDir: o.dataDir, config, connectors, log, publicUrl: () => o.publicUrl ?? url,

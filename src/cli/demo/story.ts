@@ -307,6 +307,8 @@ export async function close(c: Cast): Promise<void> {
     const file = c.world.path(`${c.incident}.certificate.json`)
     const closed = await c.n.reglaze<Any>(c.person, ['incident', 'close', c.incident, '--certificate', file])
     must(closed.incident.state === 'closed', 'the incident is not closed')
+    const { phases } = await c.n.reglaze<Any>(c.person, ['incident', 'show', c.incident])
+    must(phases.every((p: Any) => p.state === 'done'), `phases without evidence: ${phases.filter((p: Any) => p.state !== 'done').map((p: Any) => p.phase).join(', ')}`)
     // Trust comes from elsewhere: the key and the first checkpoint on a branch of the git remote.
     const remote = async (name: string) => {
       const { stdout } = await run('git', ['--git-dir', c.world.remote, 'show', `reglaze-checkpoints:${name}`])

@@ -144,7 +144,7 @@ export class World {
   }
 
   async #sandboxUp(name: string, programs: string, more: string[]): Promise<Child> {
-    const child = await startChild({ name: `sandbox (${programs})`, log: this.path('logs', `${name}.log`), env: process.env, args: [SANDBOX, 'up', '--dir', this.path('sandbox'), '--with', programs, '--json', '--parent-pid', String(process.pid), ...more] })
+    const child = await startChild({ name: `sandbox (${programs})`, log: this.path('logs', `${name}.log`), env: { ...process.env, NODE_EXTRA_CA_CERTS: undefined }, args: [SANDBOX, 'up', '--dir', this.path('sandbox'), '--with', programs, '--json', '--parent-pid', String(process.pid), ...more] })
     this.#children.set(name, child)
     return child
   }

@@ -19,7 +19,7 @@ create table incidents (
   closed_by text,
   check ((state = 'closed') = (closed_at is not null))
 );
-create index incidents_open on incidents (service) where state = 'open';
+create unique index incidents_open on incidents (service) where state = 'open';
 create table incident_phases (
   incident_id text not null references incidents(id),
   phase text not null check (phase in ('pausing', 'assessing', 'repairing', 'recording', 'end-state', 'reconciling', 'resuming')),
