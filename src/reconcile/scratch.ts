@@ -1,14 +1,23 @@
 /** Folders made for one question and removed again: the real state and its lock stay untouched (§7 of the Terraform reference). */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import {
   bodyReferences, importBlock, init, joinPath, parseAddress, planTo, references, type Config, type HclFile, type Item, type Module, type Place, type Planned, type PlanDocument, type Reference,
 } from '../terraform/index.ts'
-import type { Session } from './session.ts'
+import { isAlive, type Session } from './session.ts'
+
+/** A killed run leaves its folder, with a copy of the state in it: the next run takes it away. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^reglaze-scratch-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  }
+}
 
 async function inScratch<T>(s: Session, work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'reglaze-scratch-'))
+  sweep()
+  const folder = mkdtempSync(join(tmpdir(), `reglaze-scratch-${process.pid}-`))
   try {
     return await work(folder)
   } finally {

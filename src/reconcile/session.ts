@@ -1,6 +1,6 @@
 /** What every call of the engine starts with: the folder, the program, a place for evidence, the figures. */
 import { createHmac, randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, realpathSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ReglazeError } from '../core/errors.ts'
 import { createRunner, init, isInitialised, pullState, type Digest, type Place, type Runner, type StateDocument } from '../terraform/index.ts'
@@ -53,6 +53,7 @@ export async function openSession(dir: string, o: EngineOptions): Promise<Sessio
   mkdirSync(workDir, { recursive: true, mode: 0o700 })
   // Saved states hold secrets: the folder stays out of git wherever it is.
   if (!existsSync(join(workDir, '.gitignore'))) writeFileSync(join(workDir, '.gitignore'), '*\n')
+  sweepPlans(workDir)
   const key = o.digestKey ?? randomBytes(32).toString('hex')
   const place: Place = { runner, dir: real, ...(o.env && { env: o.env }), ...(o.signal && { signal: o.signal }), ...(o.onProgress && { onProgress: o.onProgress }), ...(o.timeoutMs && { timeoutMs: o.timeoutMs }) }
   if (!isInitialised(real)) await init(place)
@@ -69,6 +70,22 @@ export async function openSession(dir: string, o: EngineOptions): Promise<Sessio
       terraformMs: Math.round(runner.counters.ms - before.ms),
       wallMs: Math.round(performance.now() - started),
     }),
+  }
+}
+
+/** Plan files of runs that were killed hold secrets and are of no use any more. */
+function sweepPlans(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = /-(\d+)\.tfplan$/.exec(name)?.[1]
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true })
+  }
+}
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (e) {
+    return (e as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

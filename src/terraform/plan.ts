@@ -70,7 +70,7 @@ export function parsePlan(text: string): PlanDocument {
     throw new ReglazeError(TERRAFORM.TERRAFORM_DOCUMENT, 'the plan is not JSON', { cause })
   }
   const plan = doc as PlanDocument
-  if (typeof plan !== 'object' || plan === null || !/^1\./.test(plan.format_version ?? '')) {
+  if (typeof plan !== 'object' || plan === null || !(plan.format_version ?? '').startsWith('1.')) {
     throw new ReglazeError(TERRAFORM.TERRAFORM_DOCUMENT, 'this is not plan JSON of format 1.x')
   }
   return plan

@@ -43,7 +43,7 @@ describe('the program', () => {
     expect(stdout).not.toContain('TF_CLI_ARGS')
     expect(stdout).toContain('TF_VAR_x=kept')
     expect(stdout).toContain('TF_IN_AUTOMATION=1')
-    expect(stdout).toMatch(/TF_CLI_CONFIG_FILE=.*empty\.tfrc/)
+    expect(stdout).toMatch(/TF_CLI_CONFIG_FILE=\/dev\/null/)
   })
 })
 

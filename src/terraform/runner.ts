@@ -1,7 +1,7 @@
 /** The only place that runs the Terraform (or OpenTofu) program. No shell, no prompts, no network of its own. */
 import { spawn } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { devNull, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { ReglazeError } from '../core/errors.ts'
 import type { Files } from './config.ts'
@@ -57,18 +57,6 @@ export interface Place {
 }
 
 const GRACE_MS = 15_000
-let emptyConfig: string | null = null
-
-/** An empty CLI configuration, so that no warning about a missing file is printed. One per process. */
-function emptyCliConfig(): string {
-  if (emptyConfig === null || !existsSync(emptyConfig)) {
-    emptyConfig = join(mkdtempSync(join(tmpdir(), 'reglaze-tf-')), 'empty.tfrc')
-    writeFileSync(emptyConfig, '')
-    const folder = join(emptyConfig, '..')
-    process.once('exit', () => rmQuietly(folder))
-  }
-  return emptyConfig
-}
 
 function environment(own: Readonly<Record<string, string | undefined>> | undefined): Record<string, string> {
   const env: Record<string, string> = {}
@@ -77,7 +65,8 @@ function environment(own: Readonly<Record<string, string | undefined>> | undefin
   for (const k of Object.keys(env)) if (/^TF_(CLI_ARGS|LOG)/.test(k)) delete env[k]
   const config = env['TF_CLI_CONFIG_FILE']
   const home = env['HOME'] ? join(env['HOME'], '.terraformrc') : null
-  if (config ? !existsSync(config) : home === null || !existsSync(home)) env['TF_CLI_CONFIG_FILE'] = emptyCliConfig()
+  // An empty file: without one Terraform warns on every call.
+  if (config ? !existsSync(config) : home === null || !existsSync(home)) env['TF_CLI_CONFIG_FILE'] = devNull
   return { ...env, TF_IN_AUTOMATION: '1', CHECKPOINT_DISABLE: '1', TF_INPUT: '0' }
 }
 
@@ -244,8 +233,4 @@ export const disk: Files = {
       return undefined
     }
   },
-}
-
-function rmQuietly(path: string): void {
-  rmSync(path, { recursive: true, force: true })
 }

@@ -1,8 +1,9 @@
 /** A real cloud process, the real Terraform with the sandbox provider, a real git repository: each in a folder of its own. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import type { Json } from '../../core/json.ts'
 import type { InventoryItem } from '../../core/ports.ts'
 import { createRunner, type Runner } from '../../terraform/index.ts'
@@ -54,7 +55,7 @@ function startCloud(data: string): Promise<{ url: string; child: ChildProcess }>
 }
 
 /** Files by path, or a folder to copy; `infra` names the root module below it. Everything is applied once and committed. */
-export async function startWorld(o: { files?: Record<string, string>; copy?: string; infra?: string }): Promise<World> {
+export async function startWorld(o: { files?: Record<string, string>; copy?: string; infra?: string; env?: Record<string, string> }): Promise<World> {
   const root = mkdtempSync(join(tmpdir(), 'reglaze-world-'))
   const repo = join(root, 'repo')
   mkdirSync(repo)
@@ -72,7 +73,7 @@ export async function startWorld(o: { files?: Record<string, string>; copy?: str
     const { cli_config } = JSON.parse(execFileSync(process.execPath, [SANDBOX, 'provider', 'install', join(root, 'provider')], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as { cli_config: string }
     const env: Record<string, string> = {
       TF_CLI_CONFIG_FILE: cli_config, SANDBOX_URL: url, SANDBOX_TOKEN: key, TF_VAR_orders_password: 'a secret of the test',
-      GIT_AUTHOR_NAME: 'Test', GIT_AUTHOR_EMAIL: 'test@example.test', GIT_COMMITTER_NAME: 'Test', GIT_COMMITTER_EMAIL: 'test@example.test', GIT_CONFIG_GLOBAL: '/dev/null',
+      GIT_AUTHOR_NAME: 'Test', GIT_AUTHOR_EMAIL: 'test@example.test', GIT_COMMITTER_NAME: 'Test', GIT_COMMITTER_EMAIL: 'test@example.test', GIT_CONFIG_GLOBAL: '/dev/null', ...o.env,
     }
     const infra = join(repo, o.infra ?? 'infra')
     const at = (f: string): string => join(infra, f)
@@ -108,8 +109,10 @@ export async function startWorld(o: { files?: Record<string, string>; copy?: str
     }
     writeFileSync(join(repo, '.gitignore'), '.terraform/\n*.tfstate*\n')
     w.git('init', '-q', '-b', 'main')
-    w.terraform('init', '-input=false', '-no-color')
-    w.terraform('apply', '-auto-approve', '-input=false', '-no-color')
+    for (const args of [['init', '-input=false', '-no-color'], ['apply', '-auto-approve', '-input=false', '-no-color']]) {
+      // Not the synchronous way: a state server may live in this process.
+      await promisify(execFile)('terraform', args, { cwd: infra, env: { ...process.env, ...env } })
+    }
     w.git('add', '-A')
     w.git('commit', '-q', '-m', 'start')
     return w
