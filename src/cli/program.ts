@@ -3,6 +3,7 @@ import { report, type Globals, type Io } from './io.ts'
 import { accessCommands } from './commands/access.ts'
 import { alertCommands, incidentCommands } from './commands/incident.ts'
 import { demoCommand } from './commands/demo.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { assessCommand, backupCommands, ledgerCommands, oncallCommands, runSandbox, sandboxCommand } from './commands/operations.ts'
 import { pauseCommands } from './commands/pause.ts'
 import { reconcileCommands } from './commands/reconcile.ts'
@@ -35,6 +36,7 @@ export function createProgram(io: Io): Command {
   ledgerCommands(program, io)
   serverCommands(program, io)
   backupCommands(program, io)
+  doctorCommand(program, io)
   sandboxCommand(program)
   for (const c of walk(program)) c.exitOverride().configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) })
   return program

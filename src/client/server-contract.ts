@@ -32,5 +32,9 @@ export const serverRoutes = {
     id: 'server.status', method: 'GET', path: '/api/v1/status', summary: 'What is in force and what is unwell', roles: EVERYBODY,
     response: z.object({ version: z.string(), store: z.string(), config_version: z.int().nullable(), observe_only: z.boolean(), live_grants: z.int(), overdue_grants: z.int(), holds: z.int(), open_incidents: z.int(), unsent_pages: z.int() }),
   }),
+  doctor: route({
+    id: 'server.doctor', method: 'GET', path: '/api/v1/doctor', summary: 'What the server depends on: database, ledger, secrets, automations, audit logs', roles: EVERYBODY,
+    response: z.object({ findings: z.array(z.object({ check: z.string(), ok: z.boolean(), what: z.string(), hint: z.string() })) }),
+  }),
   confirmRestore: route({ id: 'server.confirm-restore', method: 'POST', path: '/api/v1/restore/confirm', summary: 'Leave observe-only mode after the targets were compared with the ledger', roles: ['admin'], body: z.strictObject({ reason: z.string().min(3) }), response: z.object({ ok: z.literal(true) }) }),
 }

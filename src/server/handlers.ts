@@ -3,10 +3,11 @@ import { serverRoutes as r } from '../client/server-contract.ts'
 import { append, latestCheckpoint, publicKeyText } from '../ledger/index.ts'
 import { leaveObserveOnly, observeOnly, sql, type Store } from '../store/index.ts'
 import { applyConfig, checkConfig, differences, inForce, refusals } from './config-versions.ts'
+import type { Finding } from './doctor.ts'
 import { createToken, listTokens, revokeToken } from './tokens.ts'
 
 /** Routes of the server itself. */
-export function serverHandlers(store: Store, version: string, configChanged: () => Promise<void>): Handler[] {
+export function serverHandlers(store: Store, version: string, configChanged: () => Promise<void>, doctor: () => Promise<Finding[]>): Handler[] {
   return [
     { route: r.whoami, handle: async ({ caller }) => ({ name: caller.name, role: caller.role, person: caller.person, scopes: [...(caller.scopes ?? [])] }) },
     { route: r.tokenCreate, handle: ({ body, caller }) => createToken(store, body, caller.name) },
@@ -43,6 +44,7 @@ export function serverHandlers(store: Store, version: string, configChanged: () 
     },
     { route: r.checkpoint, handle: async () => ({ checkpoint: (await latestCheckpoint(store.db))?.note ?? null, key: (await publicKeyText(store.db)) ?? '' }) },
     { route: r.status, handle: () => status(store, version) },
+    { route: r.doctor, handle: async () => ({ findings: await doctor() }) },
     {
       route: r.confirmRestore,
       handle: async ({ body, caller }) => {

@@ -14,6 +14,7 @@ import { exportCheckpoint } from './checkpoint-export.ts'
 import { compose, type Composition } from './compose.ts'
 import { inForce, type InForce } from './config-versions.ts'
 import { Connectors } from './connectors.ts'
+import { examine } from './doctor.ts'
 import { SERVER } from './errors.ts'
 import { serverHandlers } from './handlers.ts'
 import { createApp } from './http.ts'
@@ -85,7 +86,7 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
     certify: (incident) => certify(store, sequencer, keyDir, join(o.dataDir, 'certificates'), incident),
   })
   composition = joined
-  const handlers = [...serverHandlers(store, o.version, reload), ...joined.handlers]
+  const handlers = [...serverHandlers(store, o.version, reload, () => examine(store, current?.config ?? null, connectors)), ...joined.handlers]
   const app = createApp({ store, handlers, states: joined.states, metrics: createMetrics(store), log, ready: () => ready(store) })
   const http = createServer(getRequestListener(app.fetch))
   undo.push(() => new Promise((done) => {

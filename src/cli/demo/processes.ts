@@ -70,8 +70,9 @@ export async function freePorts(n: number): Promise<number[]> {
   return ports
 }
 
-/** The wanted port if nobody listens on it, else the next free one of the following nine, else any. */
+/** The wanted port if nobody listens on it, else the next free one of the following nine, else any. 0 = any. */
 export async function portFrom(wanted: number): Promise<number> {
+  if (wanted === 0) return (await freePorts(1))[0] as number
   for (let port = wanted; port < wanted + 10; port++) {
     const free = await new Promise<boolean>((done) => {
       const s = createServer().once('error', () => done(false))

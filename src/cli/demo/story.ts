@@ -162,7 +162,7 @@ export async function assess(c: Cast): Promise<void> {
     const made = await c.n.reglaze<Any>(c.person, ['assess', c.incident, '--resource', 'sandbox_instance.gateway', '--resource', 'module.orders_db.sandbox_database.this'])
     const a = made.assessment
     must(a.automations.length >= 4 && a.criticality.level === 1, 'the assessment misses automations or criticality')
-    return { proof: `criticality ${a.criticality.level}; ${a.automations.length} automations act on it, ${a.loops.length} loops running; services ${a.dependents.services.map((s: Any) => s.id).join(', ')}; jobs ${a.jobs.map((j: Any) => j.id).join(', ') || 'none'}`, evidence: a }
+    return { proof: `criticality ${a.criticality.level}; ${a.automations.length} automations act on it, ${a.loops.length} loops running; services ${[...new Set([...a.resources.flatMap((r: Any) => r.services), ...a.dependents.services.map((s: Any) => s.id)])].join(', ')}; jobs ${a.jobs.map((j: Any) => j.id).join(', ') || 'none'}`, evidence: a }
   })
 }
 

@@ -10,7 +10,7 @@ import { CORE, ReglazeError } from '../../core/index.ts'
 import { startCluster, type Cluster } from '../../store/index.ts'
 import { waitFor } from '../io.ts'
 import { PACKAGE_ROOT } from '../version.ts'
-import { freePorts, startChild, type Child } from './processes.ts'
+import { freePorts, portFrom, startChild, type Child } from './processes.ts'
 
 const run = promisify(execFile)
 const SANDBOX = join(PACKAGE_ROOT, 'dist', 'sandbox', 'main.js')
@@ -30,8 +30,7 @@ export interface WorldOptions {
 /** The world of the demo: Tailwind Traders on the sandbox, each program a process of its own, joined by public APIs and git. */
 export class World {
   readonly dir: string
-  readonly port: number
-  readonly url: string
+  port: number
   readonly #say: (text: string) => void
   readonly #children = new Map<string, Child>()
   readonly #ports = { gitops: 0, runner: 0, autoscaler: 0 }
@@ -48,8 +47,10 @@ export class World {
   constructor(o: WorldOptions) {
     this.dir = o.dir
     this.port = o.port
-    this.url = `http://127.0.0.1:${o.port}`
     this.#say = o.say
+  }
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
   }
   path(...parts: string[]): string {
     return join(this.dir, ...parts)
@@ -74,13 +75,28 @@ export class World {
     this.#writeAutomationTokens()
     this.#say('starting reglaze serve on its embedded PostgreSQL')
     this.#serverEnv = this.#environment()
-    await this.startServer()
+    await this.#firstServer()
     await this.#configure()
     this.#say('starting the GitOps agent, the Terraform runner and the autoscaler')
     await this.#startAutomations()
     await this.#settled()
   }
 
+  /** The port was free when it was chosen; another world beside this one may have been faster. */
+  async #firstServer(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.startServer()
+      } catch (error) {
+        if (attempt >= 5 || !(error as Error).message.includes('PORT_BUSY')) throw error
+        this.port = await portFrom(this.port)
+      }
+    }
+  }
+  /** What the server is told by its environment; a second process on the same database gets the same. */
+  get serverEnvironment(): NodeJS.ProcessEnv {
+    return this.#serverEnv
+  }
   /** Starts `reglaze serve`, or starts it again after it was killed. */
   async startServer(): Promise<void> {
     const child = await startChild({
