@@ -13,7 +13,7 @@ export function incidentHandlers(incidents: Incidents, store: Store): Handler[] 
       route: r.timeline,
       handle: async ({ params }) => {
         const incident = await incidents.get(params.id)
-        return { entries: await entries(store.db, { incident: incident.id, limit: 5000 }) }
+        return { entries: await entries(store.db, { incident: incident.id, limit: 5000, pending: true }) }
       },
     },
     {

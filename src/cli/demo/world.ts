@@ -277,7 +277,7 @@ export class World {
         const databases = (await this.cloud('GET', '/v1/databases'))['items'] as unknown[]
         const target = routes.find((r) => r.name === 'storefront')?.target_id
         const state = await fetch(`${this.url}/terraform/state/production`, { headers: { authorization: `Basic ${Buffer.from(`svc-drift:${this.tokens.get('svc-drift')}`).toString('base64')}` } })
-        const built = state.status === 200 && ((await state.json()) as { resources: unknown[] }).resources.length >= 3
+        const built = state.status === 200 && ((await state.json()) as { resources: unknown[] }).resources.length >= 4
         return built && databases.length === 1 && instances.some((i) => i.name === 'gateway' && i.id === target) ? true : null
       },
       { timeoutMs: 60_000, what: () => `production is not built yet; see ${this.path('sandbox', 'logs')}` },
