@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { resolve } from 'node:path'
 import { CORE, ReglazeError } from '../../core/index.ts'
-import { demo } from '../demo/demo.ts'
 import type { Globals, Io } from '../io.ts'
 
 export function demoCommand(program: Command, io: Io): void {
@@ -16,6 +15,8 @@ export function demoCommand(program: Command, io: Io): void {
     .action(async (o: { dir: string; exit?: boolean; skip?: string; port: string }, cmd: Command) => {
       if (o.skip !== undefined && o.skip !== 'pause') throw new ReglazeError(CORE.INVALID_INPUT, `--skip ${o.skip}: only "pause" can be skipped`)
       const json = cmd.optsWithGlobals<Globals>().json ?? false
+      // Loaded on use: the story itself runs commands of this program.
+      const { demo } = await import('../demo/demo.ts')
       const report = await demo(io, { dir: resolve(io.cwd, o.dir), exit: o.exit ?? json, json, skipPause: o.skip === 'pause', port: Number(o.port) })
       if (!report.ok) throw new ReglazeError(CORE.DIFFERENCES, 'a proof of the story did not hold')
     })

@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { resolve } from 'node:path'
 import type { InventoryItem, Json } from '../../core/index.ts'
 import { CORE, ReglazeError } from '../../core/index.ts'
 import { cloudInventory } from '../../connectors/sandbox-cloud/index.ts'
 import { reconcileRoutes } from '../../reconcile/contract.ts'
-import { apply, check, codify, prove, type CheckResult, type Decision, type DecisionAction, type EngineOptions } from '../../reconcile/engine.ts'
+import { apply, check, codify, prove, tidy, type CheckResult, type Decision, type DecisionAction, type EngineOptions } from '../../reconcile/engine.ts'
 import { recordRoutes } from '../../record/contract.ts'
 import { answer, client, paint, progress, table, type Globals, type Io } from '../io.ts'
 
@@ -16,7 +19,17 @@ interface Options {
 
 export function engineOptions(io: Io, g: Globals): EngineOptions {
   // Terraform's own progress is many lines; people see one line for each thing that is looked at.
-  return { env: io.env, onProgress: (line) => (/^(saving|comparing|planning|bringing|applying|nothing|generating|reading|writing|checking)/.test(line) ? progress(io, g, `  ${line}`) : undefined) }
+  return { env: io.env, digestKey: digestKey(io), onProgress: (line) => (/^(saving|comparing|planning|bringing|applying|nothing|generating|reading|writing|checking)/.test(line) ? progress(io, g, `  ${line}`) : undefined) }
+}
+
+/** Key of the digests that stand for secrets; kept per person, so that two runs can be compared. */
+function digestKey(io: Io): string {
+  const file = join(io.env['HOME'] ?? homedir(), '.reglaze', 'digest.key')
+  if (!existsSync(file)) {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileSync(file, randomBytes(32).toString('hex'), { mode: 0o600, flag: 'a' })
+  }
+  return readFileSync(file, 'utf8').slice(0, 64)
 }
 
 export function reconcileCommands(program: Command, io: Io): void {
@@ -72,6 +85,11 @@ export function reconcileCommands(program: Command, io: Io): void {
       const done = await apply(resolve(io.cwd, dir), await decisionsOf(io, g, o), engineOptions(io, g))
       answer(io, g, done, () => (done.applied.length === 0 ? `nothing had to be changed; state at serial ${done.serial}` : `applied: ${done.applied.map((a) => `${a.address} (${a.verdict})`).join(', ')}; state at serial ${done.serial}`))
     })
+  inIncident(reconcile.command('tidy <dir>').description('remove import and removed blocks that were applied; committed on the same branch')).action(async (dir: string, o: Options, cmd: Command) => {
+    const g = cmd.optsWithGlobals<Globals>()
+    const done = await tidy(resolve(io.cwd, dir), { ...engineOptions(io, g), incident: o.incident ?? 'manual' })
+    answer(io, g, done, () => JSON.stringify(done, null, 2))
+  })
   inIncident(reconcile.command('prove <dir>').description('the no-op proof, from plan JSON; exit code 1 when it is not clean')).action(async (dir: string, o: Options, cmd: Command) => {
     const g = cmd.optsWithGlobals<Globals>()
     const proof = await prove(resolve(io.cwd, dir), engineOptions(io, g))

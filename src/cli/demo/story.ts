@@ -179,6 +179,7 @@ sandbox set route storefront target_id=${gateway}
 reglaze repair release infra sandbox_instance.gateway --incident ${c.incident}
 reglaze repair replace infra 'module.web.sandbox_instance.this["web-3"]' --incident ${c.incident}
 sandbox set instance web-1 size=large
+sandbox delete firewall partner
 sandbox create firewall name=emergency-block 'rule=[{"port":443,"protocol":"tcp","source":"203.0.113.0/24"}]'
 sandbox database upgrade orders --engine-version 14.9 --parameter-group default.postgres14
 sandbox database mend orders
@@ -248,8 +249,8 @@ export async function endState(c: Cast): Promise<void> {
     const open = items.filter((i) => !i.decision)
     must(open.length === 0, `no decision for ${open.map((i) => i.address).join(', ')}`)
     const count = (d: string) => items.filter((i) => i.decision === d).map((i) => i.address)
-    must(count('codify').some((a) => a.includes('orders_db')) && count('import').length === 1, `decisions: ${items.map((i) => `${i.address} ${i.decision}`).join(', ')}`)
-    return { proof: `a normal plan is impossible (precondition), drift is seen anyway: codify ${count('codify').length}, revert ${count('revert').length}, import ${count('import').length}, as code ${count('none').length}`, evidence: { check: found, items } }
+    must(count('codify').some((a) => a.includes('orders_db')) && count('import').length === 1 && count('forget').length === 1, `decisions: ${items.map((i) => `${i.address} ${i.decision}`).join(', ')}`)
+    return { proof: `a normal plan is impossible (precondition), drift is seen anyway: codify ${count('codify').length}, revert ${count('revert').length}, import ${count('import').length}, forget ${count('forget').length}, as code ${count('none').length}`, evidence: { check: found, items } }
   })
 }
 
@@ -259,6 +260,7 @@ export async function reconcile(c: Cast): Promise<void> {
     must(done.commit && done.patch.includes('14.9'), 'the patch does not say 14.9')
     if ((await c.git('branch', '--show-current')) !== done.branch) await c.git('checkout', '-q', done.branch)
     const applied = await c.n.reglaze<Any>(c.repairer, ['reconcile', 'apply', 'infra', '--incident', c.incident])
+    await c.n.reglaze(c.repairer, ['reconcile', 'tidy', 'infra', '--incident', c.incident])
     await c.git('push', '-q', 'origin', `${done.branch}:${done.branch}`, `${done.branch}:main`)
     return { proof: `${done.branch} at ${done.commit.slice(0, 10)}: ${done.edits.length} edits in ${done.files.join(', ')}, everything else byte for byte the same; applied ${applied.applied.length} changes, serial ${applied.serial}`, evidence: { patch: done.patch, edits: done.edits, applied } }
   })

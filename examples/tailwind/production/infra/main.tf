@@ -67,6 +67,17 @@ resource "sandbox_firewall" "edge" {
   }
 }
 
+# The network of a partner who left in spring.
+resource "sandbox_firewall" "partner" {
+  name = "partner"
+
+  rule {
+    port     = 8443
+    protocol = "tcp"
+    source   = "198.51.100.0/24"
+  }
+}
+
 locals {
   tags = {
     owner       = "storefront"
