@@ -68,6 +68,9 @@ export function report(io: Io, g: Globals, error: unknown): number {
   return EXIT[kind] ?? 70
 }
 
+/** How long this process has slept in waitFor(): the demo reports it. */
+export const waited = { ms: 0 }
+
 /** Waits until `look` gives a value; asks again every `everyMs`. Throws OUTSIDE_FAILED with what is still missing at the deadline. */
 export async function waitFor<T>(look: () => Promise<T | null>, o: { timeoutMs: number; everyMs?: number; what: () => string }): Promise<T> {
   const end = performance.now() + o.timeoutMs
@@ -75,6 +78,7 @@ export async function waitFor<T>(look: () => Promise<T | null>, o: { timeoutMs: 
     const found = await look()
     if (found !== null) return found
     if (performance.now() > end) throw new ReglazeError(CORE.OUTSIDE_FAILED, `waited ${Math.round(o.timeoutMs / 1000)} s: ${o.what()}`, { hint: 'The work goes on in the server; look again, or run the same command once more.' })
+    waited.ms += o.everyMs ?? 150
     await new Promise((r) => setTimeout(r, o.everyMs ?? 150))
   }
 }

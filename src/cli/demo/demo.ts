@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { CORE, ReglazeError } from '../../core/index.ts'
 import { removeCluster, removeEmbedded } from '../../store/index.ts'
 import { createRunner } from '../../terraform/index.ts'
-import { paint, type Io } from '../io.ts'
+import { paint, waited, type Io } from '../io.ts'
 import { Narrator, type StepRecord } from './narrator.ts'
 import { portFrom } from './processes.ts'
 import * as story from './story.ts'
@@ -23,6 +23,8 @@ export interface DemoReport {
   readonly version: string
   readonly terraform: string
   readonly seconds: number
+  /** Spent asleep, waiting for other programs. */
+  readonly waited_ms: number
   readonly steps: readonly StepRecord[]
 }
 const MARKER = '.reglaze-demo'
@@ -52,7 +54,7 @@ export async function demo(io: Io, o: DemoOptions): Promise<DemoReport> {
     if (n.records.every((r) => r.ok)) n.records.push({ name: 'the world', ok: false, proof: (error as Error).message, evidence: { stack: (error as Error).stack }, commands: [], ms: 0 })
     n.say(`\n${paint(io, 'red', 'The story ended here.')} ${(error as Error).message}\nLogs: ${join(dir, 'logs')}, ${join(dir, 'sandbox', 'logs')}`)
   }
-  const report: DemoReport = { ok, version: VERSION, terraform: terraform.version, seconds: Math.round((performance.now() - started) / 100) / 10, steps: n.records }
+  const report: DemoReport = { ok, version: VERSION, terraform: terraform.version, seconds: Math.round((performance.now() - started) / 100) / 10, waited_ms: waited.ms, steps: n.records }
   if (o.json) io.out(`${JSON.stringify(report, null, 2)}\n`)
   else if (ok) io.out(`\n${paint(io, 'green', `Every proof held: ${n.records.length} steps in ${report.seconds} s, on Terraform ${report.terraform}.`)}\n`)
   if (ok && !o.exit) {
