@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { readOptions } from '../lib/index.ts'
+import type { readOptions } from '../lib/index.ts'
 import { api, collectionOf, pathOf } from './api.ts'
 import type { Body } from './api.ts'
 import { CliError, cell, table } from './io.ts'

@@ -1,5 +1,5 @@
 // The Kubernetes API paths of Application objects.
-import { ApiError, Faults, asAnswer, readFault, type Answer, type Call, type Handler, type Tokens, type User } from '../lib/index.ts'
+import { ApiError, type Faults, asAnswer, readFault, type Answer, type Call, type Handler, type Tokens, type User } from '../lib/index.ts'
 import { checkSpec, mergePatch, sorted, type Application, type Metadata, type Spec, type Value } from './application.ts'
 import { KubeError, badRequest, conflict, forbidden, noSuchPath, unauthorized, unsupportedMedia } from './status.ts'
 import type { ApplicationStore } from './store.ts'

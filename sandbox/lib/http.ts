@@ -111,7 +111,7 @@ async function readCall(req: IncomingMessage, maxBytes: number): Promise<Call> {
     if (size > maxBytes) throw new ApiError(413, 'TooLarge', `the body is larger than ${maxBytes} bytes`)
     chunks.push(chunk)
   }
-  const [path = '/', search = ''] = splitOnce(req.url ?? '/', '?')
+  const [path, search] = splitOnce(req.url ?? '/', '?')
   const bearer = /^Bearer (\S+)$/i.exec(req.headers.authorization ?? '')?.[1] ?? null
   return {
     method: req.method ?? 'GET',

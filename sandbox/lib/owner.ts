@@ -16,7 +16,7 @@ export function ownFolder(dir: string, name: string): () => void {
     } catch (e) {
       if ((e as NodeJS.ErrnoException).code !== 'EEXIST' || attempt > 3) throw e
       const owner = Number(readPid(path))
-      if (owner !== process.pid && isAlive(owner)) throw new Error(`${dir} is in use by process ${owner}: stop it first (kill ${owner}), or give another folder`)
+      if (owner !== process.pid && isAlive(owner)) throw new Error(`${dir} is in use by process ${owner}: stop it first (kill ${owner}), or give another folder`, { cause: e })
       rmSync(path, { force: true })
     }
   }

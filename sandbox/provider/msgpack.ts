@@ -6,6 +6,7 @@ export type Value = null | boolean | number | string | typeof UNKNOWN | Value[] 
 export type Obj = { [key: string]: Value }
 
 /** Decodes one value. Every extension is an unknown value: type 0 is a plain one, 12 one with refinements. */
+// oxlint-disable-next-line max-lines-per-function -- one row for each wide byte of the format
 export function unpack(bytes: Buffer): Value {
   let at = 0
   const take = (n: number): Buffer => bytes.subarray(at, (at += n))

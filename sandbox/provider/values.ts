@@ -20,9 +20,10 @@ export function same(attribute: Attribute, a: Value, b: Value): boolean {
     if (attribute.json) return sameJsonText(a, b)
     if (attribute.time) return Date.parse(a) === Date.parse(b)
   }
-  if (Array.isArray(attribute.type) && attribute.type[0] === 'set' && Array.isArray(a) && Array.isArray(b)) return equal([...a].sort(), [...b].sort())
+  if (Array.isArray(attribute.type) && attribute.type[0] === 'set' && Array.isArray(a) && Array.isArray(b)) return equal([...a].sort(byText), [...b].sort(byText))
   return false
 }
+const byText = (a: Value, b: Value): number => (String(a) === String(b) ? 0 : String(a) < String(b) ? -1 : 1)
 function sameJsonText(a: string, b: string): boolean {
   try {
     return equal(JSON.parse(a) as Value, JSON.parse(b) as Value)

@@ -1,6 +1,6 @@
 // HCP Terraform's v2 calls for one organization with one workspace.
 import { existsSync, readFileSync } from 'node:fs'
-import { ApiError, Faults, asAnswer, readFault, router, type Answer, type Call, type Handler, type Journal, type Json, type Tokens, type User } from '../lib/index.ts'
+import { ApiError, type Faults, asAnswer, readFault, router, type Answer, type Call, type Handler, type Journal, type Json, type Tokens, type User } from '../lib/index.ts'
 import { JsonApiError, conflict, notFound, planDocument, runDocument, unprocessable, workspaceDocument } from './documents.ts'
 import { ACTIVE, FINAL, runsOf, type Entry, type Run, type State, type Workspace } from './model.ts'
 import type { Worker } from './worker.ts'

@@ -42,7 +42,7 @@ export function readConfig(file: string): AutomationConfig {
   try {
     config = JSON.parse(readFileSync(file, 'utf8')) as AutomationConfig
   } catch (e) {
-    throw new Error(`${file}: ${(e as Error).message}`)
+    throw new Error(`${file}: ${(e as Error).message}`, { cause: e })
   }
   for (const [part, known] of Object.entries(KEYS)) {
     const value = (part === '' ? config : (config as Record<string, unknown>)[part]) ?? {}

@@ -69,23 +69,7 @@ export function driver(live: LiveRecording): Driver & { feed(bytes: Uint8Array):
     }
   }
   let collected = ''
-  const until = (what: string, timeoutMs: number, reached: () => boolean): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        waiting.delete(check)
-        reject(new ReglazeError(RECORD.DRIVER_TIMEOUT, `${what} did not end within ${timeoutMs} ms`))
-      }, timeoutMs)
-      const check = () => {
-        if (!reached()) return
-        clearTimeout(timer)
-        waiting.delete(check)
-        resolve()
-      }
-      waiting.add(check)
-      check()
-    })
-
-  const ready = (timeoutMs = 10_000) => until('the start of the shell', timeoutMs, () => first || ended)
+  const ready = (timeoutMs = 10_000) => until(waiting, 'the start of the shell', timeoutMs, () => first || ended)
   const run = async (command: string, timeoutMs = 60_000): Promise<CommandResult> => {
     await ready()
     const lines = command.replace(/\n+$/, '').split('\n')
@@ -94,7 +78,7 @@ export function driver(live: LiveRecording): Driver & { feed(bytes: Uint8Array):
     collected = ''
     live.write(lines.map((line) => `${line}\r`).join(''))
     // An end mark comes with the prompt that follows; a line that is not finished shows no prompt of its own kind.
-    await until(`"${command}"`, timeoutMs, () => ended || prompted)
+    await until(waiting, `"${command}"`, timeoutMs, () => ended || prompted)
     if (!ended) return { command, exitCode, output: collected }
     const { exit } = await live.done
     return { command, exitCode: exitCode ?? exit.code, output: collected || (output ?? '') }
@@ -107,6 +91,24 @@ export function driver(live: LiveRecording): Driver & { feed(bytes: Uint8Array):
     return waitEnd(live)
   }
   return { live, ready, run, exit, feed }
+}
+
+/** Waits until `reached` holds; it is looked at each time the waiting are woken. Throws DRIVER_TIMEOUT. */
+function until(waiting: Set<() => void>, what: string, timeoutMs: number, reached: () => boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      waiting.delete(check)
+      reject(new ReglazeError(RECORD.DRIVER_TIMEOUT, `${what} did not end within ${timeoutMs} ms`))
+    }, timeoutMs)
+    const check = () => {
+      if (!reached()) return
+      clearTimeout(timer)
+      waiting.delete(check)
+      resolve()
+    }
+    waiting.add(check)
+    check()
+  })
 }
 
 function waitEnd(live: LiveRecording): LiveRecording['done'] {

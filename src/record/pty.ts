@@ -6,11 +6,26 @@
  * recording, and it drops the terminal one second after the exit even when a slow reader has not read all.
  * Here the end mark is only believed when the process is gone; the same bytes from the program stay in the output.
  */
+import { createRequire } from 'node:module'
 import { ReadStream } from 'node:tty'
-import { getSyntheticEofSequence, Pty as NativePty, ptyResize } from '@replit/ruspty/index.js'
+import type * as Ruspty from '@replit/ruspty/index.js'
+import { ReglazeError } from '../core/errors.ts'
+import { RECORD } from './errors.ts'
 import type { Size } from './model.ts'
 
-const END_MARK = getSyntheticEofSequence()
+let loaded: { readonly ruspty: typeof Ruspty; readonly endMark: Buffer } | null = null
+/** The native half, loaded when the first terminal is asked for: it does not exist for every computer. Throws RECORDING_NOT_HERE. */
+function native(): { readonly ruspty: typeof Ruspty; readonly endMark: Buffer } {
+  if (loaded) return loaded
+  try {
+    const ruspty = createRequire(import.meta.url)('@replit/ruspty/index.js') as typeof Ruspty
+    loaded = { ruspty, endMark: ruspty.getSyntheticEofSequence() }
+  } catch (cause) {
+    throw new ReglazeError(RECORD.RECORDING_NOT_HERE, `terminals cannot be recorded on ${process.platform}-${process.arch}: the optional package @replit/ruspty has no build for it, or was left out of the installation`, { cause })
+  }
+  return loaded
+}
+
 /** The native half writes the end mark before it reports the exit; this long after it nothing more is on its way. */
 const MARK_MISSING_MS = 2000
 
@@ -28,7 +43,8 @@ export interface PtyOptions {
 export class Terminal {
   readonly pid: number
   readonly #options: PtyOptions
-  readonly #native: NativePty
+  readonly #native: Ruspty.Pty
+  readonly #endMark: Buffer
   readonly #fd: number
   readonly #socket: ReadStream
   /** Bytes that may be the beginning of, or begin with, the end mark. */
@@ -42,7 +58,9 @@ export class Terminal {
 
   constructor(options: PtyOptions) {
     this.#options = options
-    this.#native = new NativePty({
+    const { ruspty, endMark } = native()
+    this.#endMark = endMark
+    this.#native = new ruspty.Pty({
       command: options.command, args: [...options.args], envs: { ...options.env }, dir: options.cwd, size: { ...options.size },
       onExit: (error, code) => this.#exited(error ? null : code, error),
     })
@@ -71,7 +89,7 @@ export class Terminal {
   resize(size: Size): void {
     if (this.#ended || this.#socket.destroyed) return
     try {
-      ptyResize(this.#fd, { ...size })
+      native().ruspty.ptyResize(this.#fd, { ...size })
     } catch (error) {
       // 9 EBADF, 25 ENOTTY: the terminal is gone already.
       if (!/os error (9|25)\b/.test(String(error))) throw error
@@ -109,8 +127,8 @@ export class Terminal {
   #data(chunk: Buffer): void {
     this.#lastData = performance.now()
     const data = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk])
-    let certain = data.length - markPrefixAtEnd(data)
-    const mark = data.lastIndexOf(END_MARK)
+    let certain = data.length - markPrefixAtEnd(data, this.#endMark)
+    const mark = data.lastIndexOf(this.#endMark)
     // While the process lives, the mark can only come from itself: it is output like any other.
     if (mark >= 0 && !this.alive) {
       certain = mark
@@ -149,7 +167,7 @@ export class Terminal {
     this.#ended = true
     if (this.#watch) clearInterval(this.#watch)
     this.#release()
-    const rest = this.#markSeen ? withoutMark(this.#held) : this.#held
+    const rest = this.#markSeen ? withoutMark(this.#held, this.#endMark) : this.#held
     this.#held = Buffer.alloc(0)
     if (rest.length > 0) this.#options.onOutput(rest)
     this.#options.onEnd(this.#exit.code, this.#exit.error)
@@ -157,13 +175,13 @@ export class Terminal {
 }
 
 /** Length of the longest end of `data` that could be the beginning of the end mark. */
-function markPrefixAtEnd(data: Buffer): number {
-  for (let n = Math.min(data.length, END_MARK.length - 1); n > 0; n--) {
-    if (data.subarray(data.length - n).equals(END_MARK.subarray(0, n))) return n
+function markPrefixAtEnd(data: Buffer, endMark: Buffer): number {
+  for (let n = Math.min(data.length, endMark.length - 1); n > 0; n--) {
+    if (data.subarray(data.length - n).equals(endMark.subarray(0, n))) return n
   }
   return 0
 }
-function withoutMark(held: Buffer): Buffer {
-  const mark = held.lastIndexOf(END_MARK)
-  return mark < 0 ? held : Buffer.concat([held.subarray(0, mark), held.subarray(mark + END_MARK.length)])
+function withoutMark(held: Buffer, endMark: Buffer): Buffer {
+  const mark = held.lastIndexOf(endMark)
+  return mark < 0 ? held : Buffer.concat([held.subarray(0, mark), held.subarray(mark + endMark.length)])
 }

@@ -185,6 +185,7 @@ class Recorder implements LiveRecording {
     } catch (error) {
       this.#undoAll()
       void this.#writer.close().then(() => fs.rmSync(this.#options.file, { force: true }))
+      if (error instanceof ReglazeError) throw error
       throw new ReglazeError(RECORD.RECORDING_NOT_STARTED, `cannot start ${this.header.command.join(' ')}: ${(error as Error).message}`, { cause: error })
     }
   }

@@ -46,7 +46,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 for (const [what, pgBin] of [['system', undefined], ['npm', 'npm']] as const) {
   describe.skipIf(pgBin === undefined ? !hasSystem : packaged === null)(`programs: ${what}`, () => {
     test('starts, keeps its data over a stop, and is attached to by a second user', async () => {
-      const first = await open(folder, { ...(pgBin === undefined ? {} : { pgBin }) })
+      const first = await open(folder, pgBin === undefined ? {} : { pgBin })
       await works(first)
       if (pgBin === 'npm') expect(first.serverVersion).toMatch(/^18\./)
       await sql`insert into reglaze.meta (key, value) values ('x', '1')`.execute(first.db)

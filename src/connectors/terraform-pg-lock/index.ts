@@ -138,7 +138,7 @@ class PgLock implements PgLockHold {
       throw new ReglazeError(CORE.OUTSIDE_FAILED, `the lock of ${this.#place(held.spec.target).text} could not be taken: ${(error as Error).message}`, { cause: error })
     }
     // Resumed while the lock was on its way.
-    if (this.#held.get(held.spec.holdId) !== held) return void (await client.end())
+    if (this.#held.get(held.spec.holdId) !== held) return client.end()
     held.client = client
     held.losses = 0
   }
