@@ -100,7 +100,9 @@ export class Connectors {
   /** Every audit log that is configured, by connector id. */
   auditSources(): Record<string, AuditSource> {
     const list = this.#config().connectors.filter((c) => c.kind === 'sandbox-cloud')
-    return Object.fromEntries(list.map((c) => [c.id, this.#once('audit', c.id, (k) => (k.kind === 'sandbox-cloud' ? cloudAudit(cloud(k)) : null))]))
+    // Made at the first read, so that a missing secret shows as an unreadable log and stops nothing else.
+    const make = (id: string): AuditSource => this.#once('audit', id, (k) => (k.kind === 'sandbox-cloud' ? cloudAudit(cloud(k)) : null))
+    return Object.fromEntries(list.map((c) => [c.id, { read: async (cursor: string | null) => make(c.id).read(cursor) }]))
   }
   inventory(id: string): Inventory {
     return this.#once('inventory', id, (c) => (c.kind === 'sandbox-cloud' ? cloudInventory(cloud(c)) : null))
