@@ -33,6 +33,7 @@ export interface ComposeDeps {
 }
 
 /** Joins the parts: each gets the others only as the small functions that it asks for. */
+// oxlint-disable-next-line max-lines-per-function -- every joint of the house, read in one place
 export function compose(d: ComposeDeps): Composition {
   const { store, config, connectors } = d
   const only = async () => (await observeOnly(store.db)) !== null
