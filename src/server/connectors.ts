@@ -22,11 +22,11 @@ export class Connectors {
   readonly #store: Store
   readonly #dataDir: string
   readonly #secretKey: Buffer
-  readonly #runner: Runner
+  readonly #runner: () => Promise<Runner>
   readonly #open: (() => Promise<void>)[] = []
   #made = new Map<string, unknown>()
   #madeFor: Config | null = null
-  constructor(o: { config: () => Config; store: Store; dataDir: string; secretKey: Buffer; runner: Runner }) {
+  constructor(o: { config: () => Config; store: Store; dataDir: string; secretKey: Buffer; runner: () => Promise<Runner> }) {
     this.#config = o.config
     this.#store = o.store
     this.#dataDir = o.dataDir
@@ -67,11 +67,11 @@ export class Connectors {
     const env = Object.fromEntries(Object.entries(c.env).map(([k, v]) => [k, readSetting(v)]))
     const template = templateOf({ provider: c.provider, type: c.resource, attributes: c.attributes as Record<string, Json> })
     const assignments = cloudAssignments(cloud(observed))
-    return terraformGrant({
-      name: c.id, dir: join(this.#dataDir, 'grants', c.id), template, address: `${c.resource}.grant`, env, runner: this.#runner,
+    return lazily(async () => terraformGrant({
+      name: c.id, dir: join(this.#dataDir, 'grants', c.id), template, address: `${c.resource}.grant`, env, runner: await this.#runner(),
       observeWith: (spec, ids) => assignments.observe(spec, ids), removeWith: (_spec, id) => assignments.remove(id), endSessionsWith: (spec) => assignments.endSessions(spec), markedWith: () => assignments.marked(),
       principalOf: async (person) => person.accounts[c.observe_with] ?? person.id,
-    })
+    }), () => assignments.marked())
   }
 
   pausable(id: string): Pausable {
@@ -118,3 +118,23 @@ export class Connectors {
 }
 
 const cloud = (c: Extract<Connector, { kind: 'sandbox-cloud' }>) => ({ name: c.id, url: readSetting(c.url), token: readSecret(c.token) })
+
+/** A Grantable that is made at its first use: what it needs (the version of Terraform) is not asked for at every start. */
+function lazily(make: () => Promise<Grantable>, marked: NonNullable<Grantable['marked']>): Grantable {
+  let made: Promise<Grantable> | null = null
+  const it = (): Promise<Grantable> => {
+    const now = (made ??= make())
+    // A failure (no Terraform on PATH) is asked again next time.
+    now.catch(() => (made = null))
+    return now
+  }
+  return {
+    prepare: async (person, right) => (await it()).prepare(person, right),
+    grant: async (spec) => (await it()).grant(spec),
+    observe: async (spec) => (await it()).observe(spec),
+    revoke: async (spec) => (await it()).revoke(spec),
+    endSessions: async (spec) => (await it()).endSessions(spec),
+    manual: (spec) => `in the folder of ${spec.grantId} below the data folder's grants/: terraform destroy`,
+    marked,
+  }
+}

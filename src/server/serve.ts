@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
@@ -31,6 +32,8 @@ export interface ServeOptions {
   readonly publicUrl?: string | undefined
   /** Git remote that gets each signed checkpoint (a branch of its own), so that a cut tail can be noticed elsewhere. */
   readonly checkpointRemote?: string | undefined
+  /** Serve TLS itself: files with the certificate chain and its key. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined
   readonly version: string
   readonly log?: Log
 }
@@ -78,7 +81,7 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   const sequencer = startSequencer(store, { keyDir, origin: 'reglaze.local/ledger', log, exportCheckpoint: (note) => exportCheckpoint({ note, key: async () => (await publicKeyText(store.db)) ?? '', dir: join(o.dataDir, 'checkpoints'), remote: o.checkpointRemote, log }) })
   undo.push(() => sequencer.stop())
   await sequencer.flush()
-  const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: await createRunner() })
+  const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: () => createRunner() })
   undo.push(() => connectors.close())
   let url = ''
   const joined = compose({
@@ -88,12 +91,13 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   composition = joined
   const handlers = [...serverHandlers(store, o.version, reload, () => examine(store, current?.config ?? null, connectors)), ...joined.handlers]
   const app = createApp({ store, handlers, states: joined.states, metrics: createMetrics(store), log, ready: () => ready(store) })
-  const http = createServer(getRequestListener(app.fetch))
+  const listener = getRequestListener(app.fetch)
+  const http = o.tls ? createTlsServer({ cert: readFileSync(o.tls.cert), key: readFileSync(o.tls.key) }, listener) : createServer(listener)
   undo.push(() => new Promise((done) => {
     http.close(() => done())
     http.closeAllConnections()
   }))
-  url = await listen(http, o.host ?? '127.0.0.1', o.port)
+  url = await listen(http, o.tls ? 'https' : 'http', o.host ?? '127.0.0.1', o.port)
   const loops = await joined.start()
   undo.push(() => loops.stop())
   const firstAdminToken = await firstToken(store)
@@ -106,12 +110,12 @@ async function ready(store: Store): Promise<string | null> {
   return now ? null : 'no configuration is in force'
 }
 
-function listen(http: ReturnType<typeof createServer>, host: string, port: number): Promise<string> {
+function listen(http: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>, scheme: string, host: string, port: number): Promise<string> {
   return new Promise((done, fail) => {
     http.once('error', (error: NodeJS.ErrnoException) => fail(error.code === 'EADDRINUSE' ? new ReglazeError(SERVER.PORT_BUSY, `${host}:${port} is taken by another program`) : error))
     http.listen(port, host, () => {
       const at = http.address() as AddressInfo
-      done(`http://${host.includes(':') ? `[${host}]` : host}:${at.port}`)
+      done(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${at.port}`)
     })
   })
 }

@@ -9,7 +9,7 @@ import { CORE, ReglazeError } from '../../core/index.ts'
 import { verifyCertificate } from '../../ledger/index.ts'
 import { oncallRoutes } from '../../oncall/contract.ts'
 import { evalSchedules, gaps } from '../../oncall/engine.ts'
-import { backup, moveTo, openStore, restore } from '../../store/index.ts'
+import { backup, moveTo, openStore, restoreInto } from '../../store/index.ts'
 import { answer, client, paint, table, type Globals, type Io } from '../io.ts'
 import { PACKAGE_ROOT } from '../version.ts'
 
@@ -100,7 +100,8 @@ export function backupCommands(program: Command, io: Io): void {
   })
   const restored = program.command('restore').description('bring a backup back; the server then only observes until `restore confirm`')
   data(restored.command('from <file>').description('into an empty store')).action(async (file: string, o: Where, cmd: Command) => {
-    const done = await opened(o, (store) => restore({ url: store.url, file: resolve(io.cwd, file) }))
+    const databaseUrl = o.databaseUrl ?? io.env['DATABASE_URL']
+    const done = await restoreInto({ file: resolve(io.cwd, file), ...(databaseUrl ? { databaseUrl } : { dataDir: resolve(io.cwd, o.data) }) })
     answer(io, cmd.optsWithGlobals<Globals>(), done.tables, () => `restored from ${file}; the server observes only until: reglaze restore confirm --reason "…"`)
   })
   restored

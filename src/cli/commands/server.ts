@@ -2,6 +2,7 @@ import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { serverRoutes } from '../../client/index.ts'
+import { CORE, ReglazeError } from '../../core/index.ts'
 import { configJsonSchema } from '../../config/index.ts'
 import { checkConfig, serve } from '../../server/index.ts'
 import { answer, client, table, type Globals, type Io } from '../io.ts'
@@ -16,13 +17,17 @@ export function serverCommands(program: Command, io: Io): void {
     .option('--port <n>', 'port; 0 = the next free one', '7420')
     .option('--database-url <url>', 'an external PostgreSQL >= 14 instead of the embedded one (or DATABASE_URL)')
     .option('--public-url <url>', 'how people reach this server (links in pages)')
+    .option('--tls-cert <file>', 'serve TLS: certificate chain (PEM); without it put a TLS proxy in front and give --public-url')
+    .option('--tls-key <file>', 'serve TLS: private key (PEM)')
     .option('--checkpoint-remote <git url>', 'git remote that gets each signed checkpoint on a branch of its own')
     .addHelpText('after', '\nExamples:\n  reglaze serve\n  reglaze serve --database-url postgres://reglaze@db.example/reglaze --public-url https://reglaze.example')
-    .action(async (o: { data: string; host: string; port: string; databaseUrl?: string; publicUrl?: string; checkpointRemote?: string }, cmd: Command) => {
+    .action(async (o: { data: string; host: string; port: string; databaseUrl?: string; publicUrl?: string; checkpointRemote?: string; tlsCert?: string; tlsKey?: string }, cmd: Command) => {
       const g = cmd.optsWithGlobals<Globals>()
+      if ((o.tlsCert === undefined) !== (o.tlsKey === undefined)) throw new ReglazeError(CORE.INVALID_INPUT, 'TLS needs both --tls-cert and --tls-key')
       const server = await serve({
         dataDir: resolve(io.cwd, o.data), host: o.host, port: Number(o.port), version: VERSION,
         databaseUrl: o.databaseUrl ?? io.env['DATABASE_URL'], publicUrl: o.publicUrl ?? io.env['REGLAZE_PUBLIC_URL'], checkpointRemote: o.checkpointRemote,
+        ...(o.tlsCert && o.tlsKey ? { tls: { cert: resolve(io.cwd, o.tlsCert), key: resolve(io.cwd, o.tlsKey) } } : {}),
       })
       const ready = { ready: true, url: server.url, pid: process.pid, admin_token: server.firstAdminToken }
       if (g.json) io.out(`${JSON.stringify(ready)}\n`)
