@@ -74,7 +74,7 @@ export function readOptions(argv: readonly string[], known: { values?: readonly 
 export interface Started extends Ready {
   /** Resolves when the process has ended. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
-  /** Sends the signal (default SIGTERM) and waits for the end; SIGKILL after 5 s. Safe to call twice. */
+  /** Sends the signal (default SIGTERM) and waits for the end; SIGKILL after 10 s: a runner gives its Terraform up to 7 s to release its lock. Safe to call twice. */
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
@@ -98,7 +98,7 @@ export async function startProgram(args: readonly string[], o: { env?: NodeJS.Pr
   const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return
     child.kill(signal)
-    const timer = setTimeout(() => child.kill('SIGKILL'), 5000)
+    const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
     await exited
     clearTimeout(timer)
   }
