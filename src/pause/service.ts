@@ -83,9 +83,10 @@ export class Pause {
 
   async openItems(incidentId: string): Promise<OpenItem[]> {
     const holds = await rows.ofIncident(this.#db, incidentId)
+    const { label } = await this.deps.incident(incidentId)
     return holds
       .filter((h) => h.state !== 'resumed')
-      .map((h) => ({ code: h.state === 'stuck' ? 'hold-stuck' : 'hold', what: `${h.automation} is not resumed (${h.state}${h.error ? `: ${h.error}` : ''})`, command: `reglaze resume ${incidentId}` }))
+      .map((h) => ({ code: h.state === 'stuck' ? 'hold-stuck' : 'hold', what: `${h.automation} is not resumed (${h.state}${h.error ? `: ${h.error}` : ''})`, command: `reglaze resume ${label} --wait` }))
   }
 }
 

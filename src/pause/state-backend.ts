@@ -191,7 +191,8 @@ export function stateHold(store: Store): Pausable {
     const setting: Json = { held: hold ? hold.hold_id : null }
     return {
       status: 'known', at: new Date().toISOString(),
-      value: { paused: hold?.hold_id === spec.holdId, setting, changedBy: hold?.incident_id ?? null, running: lock ? [`${lock.by_whom} holds the state lock`] : [], parents: [] },
+      // Asked without a hold of its own (assess, doctor): whether anybody holds it.
+      value: { paused: spec.holdId === '' ? hold !== undefined : hold?.hold_id === spec.holdId, setting, changedBy: hold?.incident_id ?? null, running: lock ? [`${lock.by_whom} holds the state lock`] : [], parents: [] },
       evidence: { source: 'reglaze state backend', request: `hold of state ${name(spec)}`, answer: setting },
     }
   }

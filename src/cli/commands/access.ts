@@ -52,7 +52,7 @@ export function accessCommands(program: Command, io: Io): void {
       const g = cmd.optsWithGlobals<Globals>()
       const seen = await client(io, g).call(accessRoutes.explain, { body: { role, incident: o.incident, ...(o.person ? { person: o.person } : {}) } })
       const d = seen.decision as unknown as { outcome: string; because: string; rules: { rule: string; when: string; result: boolean; error?: string }[] }
-      answer(io, g, seen, () => [`${d.outcome}: ${d.because}`, ...d.rules.map((r) => `  ${r.result ? '✔' : '✘'} ${r.rule}  ${r.when}${r.error ? `  (${r.error})` : ''}`)].join('\n'))
+      answer(io, g, seen, () => [`${d.outcome}: ${d.because}`, ...d.rules.map((r) => `  ${r.rule} ${r.result ? 'holds' : 'does not hold'}:  ${r.when}${r.error ? `  (${r.error})` : ''}`)].join('\n'))
     })
   for (const vote of ['approve', 'deny'] as const) {
     access.command(`${vote} <grant>`).description(`${vote} a request`).action(async (id: string, _o: object, cmd: Command) => {

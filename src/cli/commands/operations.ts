@@ -101,7 +101,7 @@ export function backupCommands(program: Command, io: Io): void {
   const restored = program.command('restore').description('bring a backup back; the server then only observes until `restore confirm`')
   data(restored.command('from <file>').description('into an empty store')).action(async (file: string, o: Where, cmd: Command) => {
     const databaseUrl = o.databaseUrl ?? io.env['DATABASE_URL']
-    const done = await restoreInto({ file: resolve(io.cwd, file), ...(databaseUrl ? { databaseUrl } : { dataDir: resolve(io.cwd, o.data) }) })
+    const done = await restoreInto({ file: resolve(io.cwd, file), dataDir: resolve(io.cwd, o.data), databaseUrl })
     answer(io, cmd.optsWithGlobals<Globals>(), done.tables, () => `restored from ${file}; the server observes only until: reglaze restore confirm --reason "…"`)
   })
   restored
