@@ -19,7 +19,7 @@ export interface Target {
   remove(id: ResourceId): Promise<void>
 }
 
-export const TRACKING = 'argocd.argoproj.io/tracking-id'
+const TRACKING = 'argocd.argoproj.io/tracking-id'
 /** Field manager of the agent's own writes to what it manages. */
 export const SYNC_MANAGER = 'argocd-controller'
 

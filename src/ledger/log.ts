@@ -43,11 +43,6 @@ export async function latestCheckpoint(db: Db | Tx): Promise<Checkpoint | null> 
 export async function firstCheckpoint(db: Db | Tx): Promise<Checkpoint | null> {
   return checkpointWhere(db, sql`order by c.size`)
 }
-/** The oldest checkpoint that holds at least `size` entries. */
-export async function checkpointFrom(db: Db | Tx, size: number): Promise<Checkpoint | null> {
-  return checkpointWhere(db, sql`and c.size >= ${size} order by c.size`)
-}
-
 async function checkpointWhere(db: Db | Tx, rest: ReturnType<typeof sql>): Promise<Checkpoint | null> {
   const { origin } = await head(db)
   if (origin === null) return null

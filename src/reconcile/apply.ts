@@ -54,7 +54,7 @@ function covered(c: ChangeVerdict, decisions: readonly Decision[]): boolean {
   const whole = decisionFor(decisions, c.address, null)?.action
   switch (c.verdict) {
     case 'needs-output-refresh': return true
-    case 'would-recreate': return whole === 'revert'
+    case 'would-create': return whole === 'revert'
     case 'would-revert': return c.attributes.length > 0 && c.attributes.every((a) => attributeReverted(c.address, a, decisions))
     case 'needs-write-only-apply': return whole === 'import' || whole === 'revert' || c.attributes.every((a) => attributeReverted(c.address, a, decisions))
     case 'forget': return whole === 'forget'

@@ -114,7 +114,7 @@ function headline(resources: readonly ResourceReport[], plan: Verdict): Verdict 
   const found: Verdict[] = [plan]
   const classes = new Set(resources.flatMap((r) => (r.differences.length > 0 ? r.differences.map((d) => d.class) : [r.class])))
   if (classes.has('would-destroy')) found.push('would-destroy')
-  if (classes.has('gone')) found.push('would-recreate')
+  if (classes.has('gone')) found.push('would-create')
   if (['real', 'computed-only', 'secret', 'unmanaged', 'ignored'].some((c) => classes.has(c as ItemClass))) found.push('drift')
   if (['noise', 'equal-json', 'equal-set'].some((c) => classes.has(c as ItemClass))) found.push('noise-only')
   return worst(found)
@@ -132,7 +132,7 @@ function resourceReport(seen: Seen, address: string, drift: ResourceChange | und
     const differences = attributeDifferences(seen, address, schema, drift, change, old)
     return { ...whole('would-destroy', verdict.reason), differences, suggested: differences.length > 0 ? 'codify' : null }
   }
-  if (verdict?.verdict === 'would-recreate') return whole('not-made', 'the code has it, no state knows it')
+  if (verdict?.verdict === 'would-create') return whole('not-made', 'the code has it, no state knows it')
   if (verdict?.verdict === 'forget') return whole('forget', verdict.reason)
   if (verdict?.verdict === 'needs-import-apply') return whole('import', verdict.reason)
   if (verdict?.verdict === 'pending-move') return whole('move', verdict.reason)

@@ -19,7 +19,7 @@ export const modificationShape = z.object({
   resource: z.object({ type: z.string(), id: z.string(), name: z.string().nullable() }), address: z.string().nullable(), attributes: z.record(z.string(), z.object({ before: z.json(), after: z.json() })),
   verdict: z.enum(['attributed', 'automation', 'unexplained']), why: z.string(), grant: z.string().nullable(), person: z.string().nullable(), hcl: z.string().nullable(),
   explained: z.object({ by: z.string(), at: time, reason: z.string() }).nullable(),
-  undone: z.object({ by: z.string(), at: time, event: z.string(), how: z.enum(['reverted', 'overwritten', 'deleted', 'recreated']), attributes: z.array(z.string()) }).nullable(),
+  undone: z.object({ by: z.string(), at: time, event: z.string(), how: z.enum(['reverted', 'overwritten', 'deleted', 'made-again']), attributes: z.array(z.string()) }).nullable(),
 })
 
 export const recordRoutes = {

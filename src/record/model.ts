@@ -248,8 +248,8 @@ export interface Undone {
   readonly by: string
   readonly at: string
   readonly event: string
-  /** reverted: the earlier value is back · overwritten: another value is there · deleted · recreated */
-  readonly how: 'reverted' | 'overwritten' | 'deleted' | 'recreated'
+  /** reverted: the earlier value is back · overwritten: another value is there · deleted · made-again */
+  readonly how: 'reverted' | 'overwritten' | 'deleted' | 'made-again'
   readonly attributes: readonly string[]
 }
 export interface Modification {

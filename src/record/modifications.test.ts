@@ -71,7 +71,7 @@ describe('undone', () => {
   })
   test('a deleted thing that comes back under its name', () => {
     const deleted = { ...change, action: 'delete', attributes: changedAttributes(event().before, null) }
-    expect(undoneBy(deleted, [machine({ action: 'create', before: null, resource: { type: 'sandbox_database', id: 'db-9', name: 'orders' } })], ['svc-gitops'])).toMatchObject({ how: 'recreated', by: 'svc-gitops', event: 'evt-2' })
+    expect(undoneBy(deleted, [machine({ action: 'create', before: null, resource: { type: 'sandbox_database', id: 'db-9', name: 'orders' } })], ['svc-gitops'])).toMatchObject({ how: 'made-again', by: 'svc-gitops', event: 'evt-2' })
   })
 })
 

@@ -30,7 +30,7 @@ function undoes(change: Changed, event: AuditEvent): Pick<Undone, 'how' | 'attri
   if (event.resource.type !== change.resource.type) return null
   const same = event.resource.id === change.resource.id
   const sameName = event.resource.name !== null && event.resource.name === change.resource.name
-  if (change.action === 'delete') return event.action === 'create' && (same || sameName) ? { how: 'recreated', attributes: [] } : null
+  if (change.action === 'delete') return event.action === 'create' && (same || sameName) ? { how: 'made-again', attributes: [] } : null
   if (!same) return null
   if (event.action === 'delete') return { how: 'deleted', attributes: [] }
   const before = asObject(event.before)

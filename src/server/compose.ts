@@ -1,13 +1,12 @@
 import { numberOf, Incidents, incidentHandlers, label, view as incidentView, type Incident } from '../incident/index.ts'
-import type { Handler, Json, OpenItem, PolicyFacts } from '../core/index.ts'
+import type { Handler, Json, PolicyFacts } from '../core/index.ts'
 import { Access, accessHandlers, startAccessLoop } from '../access/index.ts'
 import { assessPart } from '../assess/index.ts'
 import { readSecret, type Config } from '../config/index.ts'
 import { append } from '../ledger/index.ts'
 import { oncallPart } from '../oncall/index.ts'
 import { Pause, pauseHandlers, startPauseLoop, StateBackend, withDependencies } from '../pause/index.ts'
-import { Reconcile } from '../reconcile/service.ts'
-import { reconcileHandlers } from '../reconcile/routes.ts'
+import { Reconcile, reconcileHandlers } from '../reconcile/index.ts'
 import { COLLECT, recordPart } from '../record/index.ts'
 import { observeOnly, poke, sql, type Db, type Store, type Tx } from '../store/index.ts'
 import { stateIndex } from './addresses.ts'
@@ -143,4 +142,3 @@ async function observeAutomations(config: Config, connectors: Connectors) {
   )
 }
 
-export type { OpenItem }

@@ -8,7 +8,7 @@ import { getRequestListener } from '@hono/node-server'
 import { ReglazeError, type Route } from '../core/index.ts'
 import type { Config } from '../config/index.ts'
 import { publicKeyText, startSequencer } from '../ledger/index.ts'
-import { openStore, stopEmbedded, type Store } from '../store/index.ts'
+import { openStore, type Store } from '../store/index.ts'
 import { createRunner } from '../terraform/index.ts'
 import { certify } from './certify.ts'
 import { exportCheckpoint } from './checkpoint-export.ts'
@@ -132,4 +132,3 @@ function secretKey(keyDir: string): Buffer {
   }
   return Buffer.from(readFileSync(path, 'utf8').trim(), 'hex')
 }
-export { stopEmbedded }

@@ -32,7 +32,7 @@ describe('verdicts', () => {
       [{ resource_changes: [update] }, 'would-revert'],
       [{ resource_changes: [update, change('a.d', { actions: ['delete'] })] }, 'would-destroy'],
       [{ resource_changes: [change('a.r', { actions: ['create', 'delete'] })] }, 'would-destroy'],
-      [{ resource_changes: [change('a.c', { actions: ['create'] })] }, 'would-recreate'],
+      [{ resource_changes: [change('a.c', { actions: ['create'] })] }, 'would-create'],
       [{ resource_changes: [change('a.f', { actions: ['forget'] })] }, 'forget'],
       [{ resource_changes: [change('a.i', { importing: { id: 'x' } })] }, 'needs-import-apply'],
       [{ resource_changes: [change('a.m', {}, { previous_address: 'a.old' })] }, 'pending-move'],

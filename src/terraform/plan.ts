@@ -88,18 +88,18 @@ export function valuesByAddress(doc: ValuesDocument | undefined): Map<string, Re
 }
 
 export type Verdict =
-  | 'incomplete' | 'would-destroy' | 'would-recreate' | 'would-revert' | 'needs-write-only-apply' | 'forget'
+  | 'incomplete' | 'would-destroy' | 'would-create' | 'would-revert' | 'needs-write-only-apply' | 'forget'
   | 'needs-import-apply' | 'pending-move' | 'needs-output-refresh' | 'drift' | 'noise-only' | 'clean'
 
 /** The worst first; a plan has exactly one headline. */
 export const VERDICTS: readonly Verdict[] = [
-  'incomplete', 'would-destroy', 'would-recreate', 'would-revert', 'needs-write-only-apply', 'forget',
+  'incomplete', 'would-destroy', 'would-create', 'would-revert', 'needs-write-only-apply', 'forget',
   'needs-import-apply', 'pending-move', 'needs-output-refresh', 'drift', 'noise-only', 'clean',
 ]
 export const NEXT_STEP: Record<Verdict, string> = {
   incomplete: 'No statement is possible: remove the error that Terraform names, then look again.',
   'would-destroy': 'Stop. Something would be destroyed; nobody resumes over this without a second person.',
-  'would-recreate': 'An object is gone, or its state entry is: forget it, or let it be made again.',
+  'would-create': 'An object is gone, or its state entry is: forget it, or let it be made again.',
   'would-revert': 'Decide per attribute: codify the actual value, or revert it.',
   'needs-write-only-apply': 'One reviewed apply sets a secret that the cloud never tells.',
   forget: 'Confirm that Terraform shall no longer know the object.',
@@ -139,7 +139,7 @@ export function changeVerdict(r: ResourceChange): ChangeVerdict {
   }
   if (actions.includes('forget')) return of('forget', 'a removed block lets Terraform forget it')
   if (r.mode === 'data') return of(actions.includes('read') ? 'needs-output-refresh' : 'clean', 'data read at apply')
-  if (actions.includes('create')) return of('would-recreate', 'would be created')
+  if (actions.includes('create')) return of('would-create', 'would be created')
   if (actions.includes('update')) {
     const attributes = changedAttributes(change)
     const secret = attributes.length > 0 && attributes.every((a) => onlySetsSecret(change, a))

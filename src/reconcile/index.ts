@@ -1,0 +1,2 @@
+export { Reconcile } from './service.ts'
+export { reconcileHandlers } from './routes.ts'
