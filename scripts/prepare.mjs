@@ -44,8 +44,10 @@ function checkTerraform() {
 function install() {
   const wanted = createHash('sha256').update(readFileSync('package-lock.json')).digest('hex')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
-  console.error('reglaze: installing packages (once; npm ci) …')
-  run('npm ci', process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+  console.error('reglaze: installing packages (once) …')
+  // Not `npm ci`: it refuses a lock file that lacks the optional package of some other platform (npm/cli#4828).
+  // The versions are those of the lock file all the same, and --no-save leaves it as it is.
+  run('npm install', process.platform === 'win32' ? 'npm.cmd' : 'npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'])
   writeFileSync(stamp, wanted)
 }
 
