@@ -12,8 +12,9 @@ export interface Ready {
 /**
  * Runs a server program to its end: starts it, prints the ready line, ends on SIGTERM/SIGINT and, when `parentPid` is
  * given, when that process is gone (a killed parent leaves no orphans). A start that fails prints one line and exits 1.
+ * `patienceMs`: how long its close may take (default 2 s); more for a program that has others to end.
  */
-export async function runProgram(o: { name: string; parentPid?: number | undefined; start(): Promise<{ url: string; close(): Promise<void>; extra?: Record<string, unknown> }> }): Promise<void> {
+export async function runProgram(o: { name: string; parentPid?: number | undefined; patienceMs?: number; start(): Promise<{ url: string; close(): Promise<void>; extra?: Record<string, unknown> }> }): Promise<void> {
   let running: { url: string; close(): Promise<void>; extra?: Record<string, unknown> }
   try {
     running = await o.start()
@@ -26,7 +27,7 @@ export async function runProgram(o: { name: string; parentPid?: number | undefin
     if (ending) return
     ending = true
     // A connection that never closes must not keep the process; the journal is durable per record anyway.
-    setTimeout(() => process.exit(0), 2000).unref()
+    setTimeout(() => process.exit(0), o.patienceMs ?? 2000).unref()
     running.close().then(
       () => process.exit(0),
       () => process.exit(1),

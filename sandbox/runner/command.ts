@@ -9,6 +9,7 @@ export function runnerCommand(argv: readonly string[]): Promise<void> {
   const s = readSettings(argv, { usage: RUNNER_USAGE, flags: ['no-auto-apply', 'runs-lock'], values: ['data', 'port', 'organization', 'workspace', 'repo', 'branch', 'working-directory', 'env-file', 'token-file', 'poll-ms', 'drift-interval-ms'] })
   return runProgram({
     name: 'runner',
+    patienceMs: 9000,
     parentPid: s.whole('parent-pid', 0) || undefined,
     start: () => startRunner({
       dataDir: resolve(s.text('data')),

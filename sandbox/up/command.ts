@@ -23,6 +23,7 @@ export async function upCommand(argv: readonly string[]): Promise<void> {
   const self = `supervisor-${process.pid}`
   await runProgram({
     name: 'up',
+    patienceMs: 14_000,
     parentPid: s.whole('parent-pid', 0) || undefined,
     async start() {
       const config = s.has('config') ? readConfig(resolve(s.text('config'))) : {}
