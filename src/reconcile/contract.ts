@@ -15,6 +15,10 @@ export const reconcileRoutes = {
     id: 'reconcile.baseline', method: 'PUT', path: '/api/v1/incidents/{id}/baseline/{workspace}', summary: 'Drift that was there before the incident; stored once, never blamed on it', roles: RESPONDERS, params: which,
     body: z.strictObject({ drift: z.array(z.json()), evidence: z.json() }), response: z.object({ stored: z.boolean(), drift: z.array(z.json()) }),
   }),
+  getBaseline: route({
+    id: 'reconcile.baseline.get', method: 'GET', path: '/api/v1/incidents/{id}/baseline/{workspace}', summary: 'The baseline of an incident; null when none was taken', roles: EVERYBODY, params: which,
+    response: z.object({ drift: z.array(z.json()).nullable() }),
+  }),
   endState: route({
     id: 'reconcile.end-state.put', method: 'PUT', path: '/api/v1/incidents/{id}/end-state/{workspace}', summary: 'Expected against actual for every touched resource; earlier decisions stay', roles: RESPONDERS, params: which,
     body: z.strictObject({ items: z.array(z.strictObject({ address: z.string(), class: z.string(), difference: z.json(), suggested: z.string().nullable() })), evidence: z.json() }),

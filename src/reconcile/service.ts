@@ -65,6 +65,12 @@ export class Reconcile {
     })
   }
 
+  async getBaseline(id: string, workspace: string): Promise<{ drift: Json[] | null }> {
+    const incident = await this.deps.incident(id)
+    const { rows } = await sql<{ data: { drift: Json[] } }>`select data from baselines where incident_id = ${incident.id} and workspace = ${workspace}`.execute(this.#db)
+    return { drift: rows[0]?.data.drift ?? null }
+  }
+
   async putEndState(id: string, workspace: string, items: { address: string; class: string; difference: Json; suggested: string | null }[], evidence: Json, caller: Caller) {
     const incident = await this.#incident(id)
     this.#workspace(workspace)

@@ -38,7 +38,8 @@ export function reconcileCommands(program: Command, io: Io): void {
   inIncident(reconcile.command('baseline <dir>').description('drift that is there already; it is never blamed on the incident')).action(async (dir: string, o: Options, cmd: Command) => {
     const g = cmd.optsWithGlobals<Globals>()
     const found = await check(resolve(io.cwd, dir), engineOptions(io, g))
-    const drift = found.resources.filter((r) => r.suggested !== 'none').map((r) => ({ address: r.address, class: r.class })) as Json[]
+    // Whole reports (the engine has taken the secrets out): a later check compares difference by difference.
+    const drift = found.resources.filter((r) => r.suggested !== 'none') as unknown as Json[]
     if (o.incident) await client(io, g).call(reconcileRoutes.baseline, { params: { id: o.incident, workspace: o.workspace }, body: { drift, evidence: facts(found) } })
     answer(io, g, { drift, ...(facts(found) as Record<string, Json>) }, () => (drift.length === 0 ? 'no drift was there before' : `there before: ${drift.length}\n${listing(io, found)}`))
   })
@@ -115,12 +116,14 @@ async function incidentInventory(io: Io, g: Globals, o: Options): Promise<Invent
 
 async function checkWith(io: Io, g: Globals, dir: string, o: Options): Promise<CheckResult> {
   const inventory = await incidentInventory(io, g, o)
-  const found = await check(resolve(io.cwd, dir), { ...engineOptions(io, g), ...(inventory ? { inventory } : {}) })
-  if (!o.incident) return found
-  const c = client(io, g)
+  const c = o.incident ? client(io, g) : null
+  const before = c && o.incident ? (await c.call(reconcileRoutes.getBaseline, { params: { id: o.incident, workspace: o.workspace } })).drift : null
+  const baseline = before ? { resources: before as unknown as CheckResult['resources'] } : null
+  const found = await check(resolve(io.cwd, dir), { ...engineOptions(io, g), ...(inventory ? { inventory } : {}), ...(baseline ? { baseline } : {}) })
+  if (!o.incident || !c) return found
   const { modifications } = await c.call(recordRoutes.modifications, { query: { incident: o.incident, verdict: 'attributed' } })
   const touched = new Set(modifications.flatMap((m) => (m.address ? [m.address] : [])))
-  const items = found.resources.map((r) => ({ address: r.address, class: r.class as string, difference: r.differences as unknown as Json, suggested: r.suggested as string | null }))
+  const items = found.resources.map((r) => ({ address: r.address, class: (r.baseline ? `${r.class}, there before` : r.class) as string, difference: r.differences as unknown as Json, suggested: r.suggested as string | null }))
   const named = new Set(items.map((i) => i.address))
   for (const address of touched) if (!named.has(address)) items.push({ address, class: 'as-code', difference: [], suggested: 'none' })
   await c.call(reconcileRoutes.endState, { params: { id: o.incident, workspace: o.workspace }, body: { items, evidence: facts(found) } })
@@ -139,7 +142,7 @@ async function decisionsOf(io: Io, g: Globals, o: Options & { decision?: string[
 
 function listing(io: Io, c: CheckResult): string {
   const rows = c.resources.flatMap((r) => [
-    `${paint(io, r.suggested === 'none' ? 'dim' : 'bold', r.address)}  ${r.class}${r.suggested && r.suggested !== 'none' ? paint(io, 'cyan', `  → ${r.suggested}`) : ''}${r.note ? `  ${r.note}` : ''}`,
+    `${paint(io, r.suggested === 'none' ? 'dim' : 'bold', r.address)}  ${r.class}${r.baseline ? ' (there before the incident)' : ''}${r.suggested && r.suggested !== 'none' ? paint(io, 'cyan', `  → ${r.suggested}`) : ''}${r.note ? `  ${r.note}` : ''}`,
     ...r.differences.map((d) => `    ${d.attribute}: ${d.expected === undefined ? '?' : JSON.stringify(d.expected)} in code, ${JSON.stringify(d.actual)} in reality${d.place ? paint(io, 'dim', `  ${d.place}`) : ''}`),
   ])
   const blind = c.blind.map((b) => `${paint(io, 'yellow', 'not seen')}: ${b}`)
