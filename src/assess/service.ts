@@ -60,8 +60,7 @@ export class Assessments {
   }
 
   async #keep(incident: { id: string; label: string }, assessment: Assessment, by: string): Promise<StoredAssessment> {
-    // An assessment is an event of its incident, and its id says what it is.
-    const id = newId('event').replace(/^[a-z]+/, 'asm')
+    const id = newId('assessment')
     const text = assessmentText(incident.label, assessment)
     const digest = createHash('sha256').update(canonical(assessment)).digest('hex')
     const at = await transaction(this.#deps.store.db, async (tx) => {

@@ -1,9 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { CORE, ReglazeError, type Json } from '../core/index.ts'
 import { append } from '../ledger/index.ts'
-import { poke, sql, transaction, type Tx } from '../store/index.ts'
+import { newId, poke, sql, transaction, type Tx } from '../store/index.ts'
 import { parseDelivery, routeAlert, shorten } from './alertmanager.ts'
 import { ONCALL } from './errors.ts'
+import { GroupCommit } from './group-commit.ts'
 import type { Alert } from './model.ts'
 import type { Pagings } from './paging.ts'
 import type { OncallDeps } from './ports.ts'
@@ -15,19 +16,19 @@ export const PROCESS = 'delivery.process'
 export class Intake {
   readonly #deps: OncallDeps
   readonly #pagings: Pagings
+  readonly #arrivals: GroupCommit<rows.NewDelivery>
   constructor(deps: OncallDeps, pagings: Pagings) {
     this.#deps = deps
     this.#pagings = pagings
+    this.#arrivals = new GroupCommit((list) => rows.insertDeliveries(deps.store.db, PROCESS, list), (d) => d.body.byteLength)
   }
 
   /** Stores a delivery durably and returns its id; nothing of it is looked at. Throws INTAKE_UNAUTHENTICATED. */
   async receive(source: string, headers: Readonly<Record<string, string>>, body: Uint8Array): Promise<string> {
     this.#authenticate(source, headers)
-    return transaction(this.#deps.store.db, async (tx) => {
-      const id = await rows.insertDelivery(tx, { source, body, contentType: headers['content-type'] ?? null, userAgent: headers['user-agent'] ?? null })
-      await poke(tx, PROCESS, id)
-      return id
-    })
+    const id = newId('delivery')
+    await this.#arrivals.add({ id, source, body, contentType: headers['content-type'] ?? null, userAgent: headers['user-agent'] ?? null })
+    return id
   }
 
   #authenticate(source: string, headers: Readonly<Record<string, string>>): void {

@@ -15,11 +15,20 @@ export interface DeliveryRow {
   truncated: number
 }
 
-export async function insertDelivery(tx: Tx, d: { source: string; body: Uint8Array; contentType: string | null; userAgent: string | null }): Promise<string> {
-  const id = newId('delivery')
-  await sql`insert into deliveries (id, source, body, content_type, user_agent)
-    values (${id}, ${d.source}, ${Buffer.from(d.body)}, ${d.contentType}, ${d.userAgent})`.execute(tx)
-  return id
+export interface NewDelivery {
+  readonly id: string
+  readonly source: string
+  readonly body: Uint8Array
+  readonly contentType: string | null
+  readonly userAgent: string | null
+}
+/** Stores deliveries and makes their processing due, in one statement. */
+export async function insertDeliveries(db: Db | Tx, kind: string, list: readonly NewDelivery[]): Promise<void> {
+  await sql`with stored as (
+      insert into deliveries (id, source, body, content_type, user_agent)
+      select * from unnest(${list.map((d) => d.id)}::text[], ${list.map((d) => d.source)}::text[], ${list.map((d) => Buffer.from(d.body))}::bytea[], ${list.map((d) => d.contentType)}::text[], ${list.map((d) => d.userAgent)}::text[])
+      returning id)
+    insert into reglaze.timers (kind, subject, due_at) select ${kind}, id, reglaze.now() from stored`.execute(db)
 }
 export async function lockDelivery(tx: Tx, id: string): Promise<DeliveryRow | null> {
   const { rows } = await sql<DeliveryRow>`select * from deliveries where id = ${id} for update`.execute(tx)
@@ -149,7 +158,7 @@ export async function overrides(db: Db | Tx, f: { schedule?: string; endsAfter?:
 }
 export async function insertOverride(tx: Tx, o: Omit<OverrideRow, 'id'>): Promise<OverrideRow> {
   // An override is an event of its schedule, and its id says what it is.
-  const id = newId('event').replace(/^[a-z]+/, 'ovr')
+  const id = newId('override')
   await sql`insert into schedule_overrides (id, schedule, person, replaces, from_at, to_at, reason, created_by)
     values (${id}, ${o.schedule}, ${o.person}, ${o.replaces}, ${new Date(o.from)}, ${new Date(o.to)}, ${o.reason}, ${o.createdBy})`.execute(tx)
   return { ...o, id }
