@@ -132,5 +132,5 @@ async function terraformState(c: Context, deps: HttpDeps): Promise<Response> {
   if (!caller) return new Response('a token with a state scope is needed as password', { status: 401, headers: { 'www-authenticate': 'Basic realm="terraform state"' } })
   const body = new TextDecoder().decode(await readBody(c, BULK_LIMIT))
   const answer = await deps.states.answer({ method: c.req.method, name: c.req.param('name') ?? '', lockId: c.req.query('ID') ?? null, body, caller })
-  return new Response(answer.status === 204 ? null : (answer.body ?? ''), { status: answer.status, headers: { 'content-type': 'application/json' } })
+  return new Response(answer.status === 204 ? null : (answer.body ?? ''), { status: answer.status, headers: { 'content-type': /^\s*[[{]/.test(answer.body ?? '') ? 'application/json' : 'text/plain; charset=utf-8' } })
 }

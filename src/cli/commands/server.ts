@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { serverRoutes } from '../../client/index.ts'
@@ -48,6 +48,7 @@ export function serverCommands(program: Command, io: Io): void {
 
 function readFiles(io: Io, path: string): { file: string; text: string }[] {
   const full = resolve(io.cwd, path)
+  if (!existsSync(full)) throw new ReglazeError(CORE.INVALID_INPUT, `there is no ${path}`, { place: path, hint: 'Name the configuration file, or the folder of its files.' })
   const list = statSync(full).isFile() ? [full] : readdirSync(full).filter((f) => /\.ya?ml$/.test(f)).sort().map((f) => join(full, f))
   return list.map((f) => ({ file: statSync(full).isFile() ? path : join(path, f.slice(full.length + 1)), text: readFileSync(f, 'utf8') }))
 }
