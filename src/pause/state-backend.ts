@@ -74,9 +74,10 @@ export class StateBackend {
   }
   /** A run that had the lock before the hold may end: refusing its write would lose the state of what it has already changed. */
   async #inFlight(hold: HoldRow, r: StateRequest): Promise<boolean> {
-    if (r.method === 'LOCK') return false
     const lock = await lockOf(this.#store.db, r.name)
     if (!lock || lock.by_whom !== r.caller.name || lock.at >= hold.at) return false
+    // The answer to its LOCK may have been lost: a no to the same lock asked for again would leave it there for ever.
+    if (r.method === 'LOCK') return lockId(r.body) === lock.lock_id
     return r.method !== 'POST' || lock.lock_id === r.lockId
   }
   /** Terraform up to 1.14 prints only the ID to the person who is stopped, so the reason stands there. */
@@ -171,6 +172,13 @@ export class StateBackend {
   }
 }
 
+function lockId(body: string): string | null {
+  try {
+    return (JSON.parse(body) as LockInfo).ID
+  } catch {
+    return null
+  }
+}
 interface LockRow {
   lock_id: string
   info: Json
