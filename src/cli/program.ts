@@ -1,19 +1,29 @@
-import { Command, CommanderError } from 'commander'
-import { report, type Globals, type Io } from './io.ts'
-import { accessCommands } from './commands/access.ts'
-import { alertCommands, incidentCommands } from './commands/incident.ts'
-import { demoCommand } from './commands/demo.ts'
-import { doctorCommand } from './commands/doctor.ts'
-import { assessCommand, backupCommands, ledgerCommands, oncallCommands, runSandbox, sandboxCommand } from './commands/operations.ts'
-import { pauseCommands } from './commands/pause.ts'
-import { reconcileCommands } from './commands/reconcile.ts'
-import { recordCommands } from './commands/record.ts'
-import { repairCommands } from './commands/repair.ts'
-import { serverCommands } from './commands/server.ts'
+import { Command } from 'commander'
+import type { Io } from './io.ts'
 import { VERSION } from './version.ts'
 
-/** All commands. Each is given where it writes and what it sees. */
-export function createProgram(io: Io): Command {
+type Register = (program: Command, io: Io) => void
+
+/** Which module defines which top-level commands, in the order of the help. A command line loads only the module that it needs. */
+const MODULES: readonly { readonly commands: readonly string[]; load(): Promise<readonly Register[]> }[] = [
+  { commands: ['demo'], load: async () => [(await import('./commands/demo.ts')).demoCommand] },
+  { commands: ['incident', 'alerts'], load: async () => import('./commands/incident.ts').then((m) => [m.incidentCommands, m.alertCommands]) },
+  { commands: ['access'], load: async () => [(await import('./commands/access.ts')).accessCommands] },
+  { commands: ['pause', 'holds', 'resume', 'state'], load: async () => [(await import('./commands/pause.ts')).pauseCommands] },
+  { commands: ['assess'], load: async () => [(await import('./commands/assess.ts')).assessCommand] },
+  { commands: ['repair'], load: async () => [(await import('./commands/repair.ts')).repairCommands] },
+  { commands: ['record'], load: async () => [(await import('./commands/record.ts')).recordCommands] },
+  { commands: ['reconcile'], load: async () => [(await import('./commands/reconcile.ts')).reconcileCommands] },
+  { commands: ['oncall', 'pages'], load: async () => [(await import('./commands/oncall.ts')).oncallCommands] },
+  { commands: ['ledger'], load: async () => [(await import('./commands/ledger.ts')).ledgerCommands] },
+  { commands: ['serve', 'status', 'config', 'token'], load: async () => [(await import('./commands/server.ts')).serverCommands] },
+  { commands: ['backup', 'restore', 'move'], load: async () => [(await import('./commands/backup.ts')).backupCommands] },
+  { commands: ['doctor'], load: async () => [(await import('./commands/doctor.ts')).doctorCommand] },
+  { commands: ['sandbox'], load: async () => [(await import('./commands/sandbox.ts')).sandboxCommand] },
+]
+
+/** The program with all commands, or only with the module of one of them. Each command is given where it writes and what it sees. */
+export async function createProgram(io: Io, only?: string): Promise<Command> {
   const program = new Command('reglaze')
     .description('Break glass, repair fast, reconcile automation.')
     .version(VERSION)
@@ -23,39 +33,12 @@ export function createProgram(io: Io): Command {
     .showHelpAfterError('(add --help for usage)')
     .configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) })
     .exitOverride()
-  demoCommand(program, io)
-  incidentCommands(program, io)
-  alertCommands(program, io)
-  accessCommands(program, io)
-  pauseCommands(program, io)
-  assessCommand(program, io)
-  repairCommands(program, io)
-  recordCommands(program, io)
-  reconcileCommands(program, io)
-  oncallCommands(program, io)
-  ledgerCommands(program, io)
-  serverCommands(program, io)
-  backupCommands(program, io)
-  doctorCommand(program, io)
-  sandboxCommand(program)
+  const needed = MODULES.filter((m) => only === undefined || m.commands.includes(only))
+  for (const registers of await Promise.all((needed.length > 0 ? needed : MODULES).map((m) => m.load()))) for (const register of registers) register(program, io)
   for (const c of walk(program)) c.exitOverride().configureOutput({ writeOut: (t) => io.out(t), writeErr: (t) => io.err(t) })
   return program
 }
 
 function walk(command: Command): Command[] {
   return command.commands.flatMap((c) => [c, ...walk(c)])
-}
-
-/** Runs one command line (without `node reglaze`). Returns the exit code; never exits the process. */
-export async function runCli(argv: readonly string[], io: Io): Promise<number> {
-  const program = createProgram(io)
-  try {
-    // The sandbox is a program of its own: its options are not ours.
-    if (argv[0] === 'sandbox') return await runSandbox(argv.slice(1), io)
-    await program.parseAsync(argv, { from: 'user' })
-    return 0
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    return report(io, program.opts<Globals>(), error)
-  }
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { runCli } from '../../src/cli/program.ts'
+import { runCli } from '../../src/cli/run.ts'
 import { createLog, serve, type Server } from '../../src/server/index.ts'
 import { removeCluster, startCluster } from '../../src/store/index.ts'
 

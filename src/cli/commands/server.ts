@@ -3,8 +3,6 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { serverRoutes } from '../../client/index.ts'
 import { CORE, ReglazeError } from '../../core/index.ts'
-import { configJsonSchema } from '../../config/index.ts'
-import { checkConfig, serve } from '../../server/index.ts'
 import { answer, client, table, type Globals, type Io } from '../io.ts'
 import { VERSION } from '../version.ts'
 
@@ -24,6 +22,8 @@ export function serverCommands(program: Command, io: Io): void {
     .action(async (o: { data: string; host: string; port: string; databaseUrl?: string; publicUrl?: string; checkpointRemote?: string; tlsCert?: string; tlsKey?: string }, cmd: Command) => {
       const g = cmd.optsWithGlobals<Globals>()
       if ((o.tlsCert === undefined) !== (o.tlsKey === undefined)) throw new ReglazeError(CORE.INVALID_INPUT, 'TLS needs both --tls-cert and --tls-key')
+      // The server is many modules: only this command loads them.
+      const { serve } = await import('../../server/index.ts')
       const server = await serve({
         dataDir: resolve(io.cwd, o.data), host: o.host, port: Number(o.port), version: VERSION,
         databaseUrl: o.databaseUrl ?? io.env['DATABASE_URL'], publicUrl: o.publicUrl ?? io.env['REGLAZE_PUBLIC_URL'], checkpointRemote: o.checkpointRemote,
@@ -58,11 +58,12 @@ function configCommands(program: Command, io: Io): void {
   config
     .command('check <path>')
     .description('check a file or folder; needs no server')
-    .action((path: string, _o: object, cmd: Command) => {
+    .action(async (path: string, _o: object, cmd: Command) => {
+      const { checkConfig } = await import('../../server/index.ts')
       const checked = checkConfig(readFiles(io, path))
       answer(io, cmd.optsWithGlobals<Globals>(), { ok: true, digest: checked.digest }, () => `${path} is valid (${checked.config.services.length} services, ${checked.config.roles.length} roles, ${checked.config.automations.length} automations)`)
     })
-  config.command('schema').description('the JSON Schema for editors').action(() => io.out(`${JSON.stringify(configJsonSchema(), null, 2)}\n`))
+  config.command('schema').description('the JSON Schema for editors').action(async () => io.out(`${JSON.stringify((await import('../../config/index.ts')).configJsonSchema(), null, 2)}\n`))
   config
     .command('plan <path>')
     .description('what would change; nothing is changed')

@@ -1,4 +1,4 @@
-import { runCli } from '../program.ts'
+import { runCli } from '../run.ts'
 import { paint, type Io } from '../io.ts'
 import { ReglazeError, CORE } from '../../core/index.ts'
 
