@@ -10,7 +10,8 @@ export const targetShape = z.object({
 export const grantShape = z.object({
   id: z.string(), incident_id: z.string().nullable(), role: z.string(), person: z.string(), reason: z.string(), state: z.enum(GRANT_STATES),
   decision: z.json(), approvals_needed: z.int(), approvers: z.array(z.string()), requested_at: time, expires_at: time.nullable(), active_at: time.nullable(),
-  end_asked_at: time.nullable(), end_reason: z.string().nullable(), revoked_at: time.nullable(), level: z.string().nullable(), targets: z.array(targetShape),
+  end_asked_at: time.nullable(), end_reason: z.string().nullable(), revoked_at: time.nullable(), level: z.string().nullable(),
+  error: z.string().nullable().describe('why an approved grant does not begin'), targets: z.array(targetShape),
 })
 const which = z.object({ id: z.string() })
 const ask = z.strictObject({

@@ -35,33 +35,47 @@ export function checkExpression(when: string, place: string): void {
 }
 
 /**
- * Decides a request from the role's policy and the facts. Fail-closed: a fact that is missing or an expression that
- * fails makes an eligibility rule false and a deny rule true; the person who asks never counts as an approver.
+ * Decides a request from the role's policy and the facts. Fail-closed: what cannot be decided (a missing fact, an
+ * expression that fails) never gives more than either answer would: an eligibility rule becomes false, a deny rule
+ * true, and an approval rule that asks for people keeps asking for them. Who asks never counts as an approver.
  */
 export function decide(policy: RolePolicy, facts: PolicyFacts, person: string): Decision {
   const rules: RuleResult[] = []
-  const ask = (rule: string, when: string, onError: boolean): boolean => {
+  /** null = cannot be decided. */
+  const ask = (rule: string, when: string, counts: boolean): boolean | null => {
     try {
       const value = evaluate(when, facts as Record<string, unknown>) as unknown
       if (typeof value !== 'boolean') throw new Error('the condition is not true or false')
       rules.push({ rule, when, result: value })
       return value
     } catch (error) {
-      rules.push({ rule, when, result: onError, error: (error as Error).message.split('\n')[0] ?? 'failed' })
-      return onError
+      rules.push({ rule, when, result: counts, error: (error as Error).message.split('\n')[0] ?? 'failed' })
+      return null
     }
   }
   const no = (because: string): Decision => ({ outcome: 'denied', because, approvals: 0, approvers: [], rules })
-  for (const [i, d] of policy.deny.entries()) if (ask(`deny[${i}]`, d.when, true)) return no(`deny[${i}]: ${d.reason}`)
-  const eligible = policy.eligible.findIndex((e, i) => ask(`eligible[${i}]`, e.when, false))
+  for (const [i, d] of policy.deny.entries()) if (ask(`deny[${i}]`, d.when, true) !== false) return no(`deny[${i}]: ${d.reason}`)
+  const eligible = policy.eligible.findIndex((e, i) => ask(`eligible[${i}]`, e.when, false) === true)
   if (eligible < 0) return no('no eligible rule holds for this person now')
+  const others = (list: readonly string[]) => [...new Set(list)].filter((p) => p !== person)
+  let approvals = 0
+  let approvers: string[] | null = null
+  const used: string[] = []
   for (const [i, a] of policy.approval.entries()) {
-    if (a.when !== undefined && !ask(`approval[${i}]`, a.when, false)) continue
-    const because = `eligible[${eligible}] and approval[${i}]`
-    if (a.approvals === 0) return { outcome: 'approved', because, approvals: 0, approvers: [], rules }
-    const approvers = a.approvers.filter((p) => p !== person)
-    if (approvers.length < a.approvals) return no(`approval[${i}]: ${a.approvals} approvals are needed and only ${approvers.length} other people may give them`)
-    return { outcome: 'needs-approval', because, approvals: a.approvals, approvers, rules }
+    const holds = a.when === undefined ? true : ask(`approval[${i}]`, a.when, a.approvals > 0)
+    // A rule that gives access without a second person has to hold for certain.
+    if (holds === false || (holds === null && a.approvals === 0)) continue
+    if (a.approvals > 0) {
+      const may = others(a.approvers)
+      approvers = approvers === null ? may : approvers.filter((p) => may.includes(p))
+      approvals = Math.max(approvals, a.approvals)
+    }
+    used.push(`approval[${i}]`)
+    if (holds === null) continue
+    const because = `eligible[${eligible}] and ${used.join(' and ')}`
+    if (approvals === 0) return { outcome: 'approved', because, approvals: 0, approvers: [], rules }
+    if ((approvers ?? []).length < approvals) return no(`${used.join(' and ')}: ${approvals} approvals are needed and only ${(approvers ?? []).length} other people may give them`)
+    return { outcome: 'needs-approval', because, approvals, approvers: approvers ?? [], rules }
   }
   return no('no approval rule holds')
 }

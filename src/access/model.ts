@@ -15,7 +15,7 @@ export const TERMINAL: readonly GrantState[] = ['revoked', 'denied', 'withdrawn'
 export const OUTSIDE: readonly GrantState[] = ['intended', 'granting', 'unknown', 'active', 'revoking', 'stuck']
 
 export type TargetState = 'intended' | 'granting' | 'unknown' | 'active' | 'revoking' | 'stuck' | 'revoked'
-export type EndReason = 'deadline' | 'done' | 'incident-closed' | 'panic' | 'withdrawn'
+export type EndReason = 'deadline' | 'done' | 'incident-closed' | 'panic' | 'withdrawn' | 'removed-outside'
 
 /** Level of a revocation (reference access.md §4.1): no new use · live sessions ended · proven gone by read-back. */
 export type Level = 'no-new-use' | 'sessions-ended' | 'proven'
@@ -34,5 +34,13 @@ export function overall(targets: readonly TargetState[], ending: boolean): Grant
 export function retryMs(attempts: number): number {
   return Math.min(300_000, 500 * 2 ** Math.min(attempts, 12))
 }
+/** The same for granting: somebody waits for it, so at most 15 s apart. */
+export function grantRetryMs(attempts: number): number {
+  return Math.min(15_000, retryMs(attempts))
+}
 /** From this many failed tries on a revocation counts as stuck: the DRI is paged with the manual command; trying goes on. */
 export const STUCK_AFTER = 5
+/** Whether this failed try pages: the one that makes it stuck, and every third after it, so that one lost message is not silence. */
+export function pagesAgain(attempts: number): boolean {
+  return attempts >= STUCK_AFTER && (attempts - STUCK_AFTER) % 3 === 0
+}

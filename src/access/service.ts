@@ -1,11 +1,12 @@
 import { CORE, parseDuration, ReglazeError, type Caller, type Grantable, type GrantSpec, type Json, type OpenItem, type PersonRef, type PolicyFacts } from '../core/index.ts'
 import type { Config, Role } from '../config/index.ts'
 import { append } from '../ledger/index.ts'
-import { poke, type Store, type Tx } from '../store/index.ts'
+import { poke, type Db, type Store, type Tx } from '../store/index.ts'
 import { decide, type Decision } from './decide.ts'
 import { ACCESS } from './errors.ts'
 import { TERMINAL, type EndReason } from './model.ts'
 import * as rows from './store.ts'
+import { safely } from './targets.ts'
 
 export const CONVERGE = 'grant.converge'
 
@@ -15,6 +16,8 @@ export interface AccessDeps {
   readonly grantable: (connector: string) => Grantable
   /** Resolves `INC-42` to an incident. */
   readonly incident: (idOrLabel: string) => Promise<{ id: string; label: string; open: boolean }>
+  /** Whether the incident is open; it stays so until the transaction ends. */
+  readonly stillOpen: (tx: Tx, incidentId: string) => Promise<boolean>
   /** Everything that a policy may ask about this person in this incident. */
   readonly facts: (person: string, incidentId: string) => Promise<PolicyFacts>
   /** Tells people loudly: stuck revocations, emergency use. */
@@ -62,10 +65,15 @@ export class Access {
     if (ms > maxMs) throw new ReglazeError(ACCESS.DURATION_TOO_LONG, `${o.duration} is longer than ${role.id} allows (${role.max_duration})`)
     const incident = await this.deps.incident(o.incident)
     if (!incident.open) throw new ReglazeError(CORE.WRONG_STATE, `${incident.label} is closed: no access is given in it`)
-    const present = (await rows.list(this.#db, { incident: incident.id, person: person.id })).find((g) => g.role === role.id && !g.end_asked_at && !g.overdue)
-    if (present) return this.view(present.id)
+    const before = await this.#present(this.#db, incident.id, person.id, role.id)
+    if (before) return this.view(before)
     const { decision, facts } = await this.explain(role.id, incident.id, person.id)
-    const id = await this.#db.transaction().execute(async (tx) => {
+    const { id, isNew } = await this.#db.transaction().execute(async (tx) => {
+      // The incident cannot be closed between this look and the row that the close gate would have to see.
+      if (!(await this.deps.stillOpen(tx, incident.id))) throw new ReglazeError(CORE.WRONG_STATE, `${incident.label} is closed: no access is given in it`)
+      await rows.oneAtATime(tx, 'grant', incident.id, person.id, role.id)
+      const meanwhile = await this.#present(tx, incident.id, person.id, role.id)
+      if (meanwhile) return { id: meanwhile, isNew: false }
       const grantId = await rows.insert(tx, { incident: incident.id, role: role.id, roleText: role as unknown as Json, person: person.id, reason: o.reason, ms, decision })
       await append(tx, { kind: 'grant.requested', incident: incident.id, subject: grantId, actor: person.id, data: { role: role.id, reason: o.reason, ms, decision: decision as unknown as Json, facts: facts as Json } })
       if (decision.outcome === 'denied') {
@@ -73,10 +81,15 @@ export class Access {
         await append(tx, { kind: 'grant.denied', incident: incident.id, subject: grantId, actor: 'policy', data: { because: decision.because } })
       }
       if (decision.outcome === 'approved') await this.#approved(tx, grantId, role, incident.id, 'policy', decision.because)
-      return grantId
+      return { id: grantId, isNew: true }
     })
+    if (!isNew) return this.view(id)
     if (decision.outcome === 'denied') throw new ReglazeError(ACCESS.ACCESS_DENIED, `${role.id} is denied to ${person.id}: ${decision.because}`, { data: { grant: id, decision: decision as unknown as Json } })
     return this.view(id)
+  }
+
+  async #present(db: Db | Tx, incident: string, person: string, role: string): Promise<string | null> {
+    return (await rows.list(db, { incident, person })).find((g) => g.role === role && !g.end_asked_at && !g.overdue)?.id ?? null
   }
 
   async #approved(tx: Tx, id: string, role: Role, incidentId: string | null, by: string, because: string): Promise<void> {
@@ -92,6 +105,9 @@ export class Access {
     }
     const person = caller.person
     await this.#db.transaction().execute(async (tx) => {
+      // One vote after the other: two approvals at the same moment must see each other, and none may follow a denial.
+      const now = await rows.locked(tx, id)
+      if (now?.state !== 'requested') throw new ReglazeError(CORE.WRONG_STATE, `${id} is ${now?.state ?? 'gone'}: it does not wait for a decision any more`, { hint: `reglaze access show ${id}` })
       const votes = await rows.addApproval(tx, id, person, decision)
       await append(tx, { kind: `grant.vote-${decision}`, incident: g.incident_id, subject: id, actor: person, data: { reason } })
       if (decision === 'deny') {
@@ -106,9 +122,11 @@ export class Access {
 
   /** Ends a grant: the reason and the ask are stored, the loop revokes and proves. Ending twice is fine. */
   async end(id: string, reason: EndReason, by: string): Promise<void> {
-    const g = await this.find(id)
-    if (TERMINAL.includes(g.state)) return
+    await this.find(id)
     await this.#db.transaction().execute(async (tx) => {
+      // Locked, because an approval at the same moment must not slip past the end.
+      const g = await rows.locked(tx, id)
+      if (!g || TERMINAL.includes(g.state)) return
       if (g.state === 'requested') {
         if (await rows.move(tx, id, 'requested', 'withdrawn')) await append(tx, { kind: 'grant.withdrawn', incident: g.incident_id, subject: id, actor: by, data: { reason } })
         return
@@ -128,9 +146,15 @@ export class Access {
   async panic(scope: 'incident' | 'person' | 'all', of: string | undefined, caller: Caller): Promise<string[]> {
     if (scope !== 'all' && !of) throw new ReglazeError(CORE.INVALID_INPUT, `panic for ${scope} needs a name`, { place: 'of' })
     const incident = scope === 'incident' ? (await this.deps.incident(of as string)).id : undefined
-    const live = await rows.list(this.#db, { incident, person: scope === 'person' ? of : undefined })
-    for (const g of live) await this.end(g.id, 'panic', caller.name)
-    return live.map((g) => g.id)
+    const person = scope === 'person' ? of : undefined
+    const live = await rows.liveIds(this.#db, { incident, person })
+    // A name with a typing mistake must not look like "everybody is out".
+    if (person && live.length === 0) this.person(person)
+    const failed: string[] = []
+    for (const id of live) await this.end(id, 'panic', caller.name).catch((error: unknown) => failed.push(`${id}: ${(error as Error).message}`))
+    await append(this.#db, { kind: 'access.panic', incident: incident ?? null, subject: of ?? 'all', actor: caller.name, data: { scope, ended: live.length - failed.length, failed } })
+    if (failed.length > 0) throw new ReglazeError(CORE.INTERNAL, `${failed.length} of ${live.length} grants could not be told to end: ${failed.join('; ')}`)
+    return live
   }
 
   async credentials(id: string, caller: Caller) {
@@ -164,11 +188,12 @@ export class Access {
     return {
       id: g.id, incident_id: g.incident_id, role: g.role, person: g.person, reason: g.reason, state: g.state, decision: g.decision, approvals_needed: g.approvals_needed, approvers: g.approvers,
       requested_at: g.requested_at.toISOString(), expires_at: iso(g.expires_at), active_at: iso(g.active_at), end_asked_at: iso(g.end_asked_at), end_reason: g.end_reason, revoked_at: iso(g.revoked_at), level: g.level,
+      error: g.state === 'approved' ? await rows.lastError(this.#db, CONVERGE, g.id) : null,
       targets: list.map((t) => ({ n: t.n, connector: t.connector, right: t.right_wanted, principal: t.principal, state: t.state, observed: t.observed, observed_at: iso(t.observed_at), attempts: t.attempts, error: t.error, manual: t.state === 'stuck' ? this.#manual(g, t) : null })),
     }
   }
   #manual(g: rows.Grant, t: rows.Target): string {
-    return this.deps.grantable(t.connector).manual(this.spec(g, t))
+    return safely(() => this.deps.grantable(t.connector).manual(this.spec(g, t)))
   }
 
   /** What of access still keeps the close gate shut. */

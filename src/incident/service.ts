@@ -19,6 +19,7 @@ export interface IncidentDeps {
 
 export class Incidents {
   readonly #deps: IncidentDeps
+  #turn: Promise<void> = Promise.resolve()
   constructor(deps: IncidentDeps) {
     this.#deps = deps
   }
@@ -44,6 +45,7 @@ export class Incidents {
   /** Opens an incident in the caller's transaction, unless one is open for the service: then it is returned. */
   async openIn(tx: Tx, o: { service: string; title: string; severity: number; by: string; source: Json }): Promise<{ incident: Incident; isNew: boolean }> {
     const service = this.#deps.config().services.find((s) => s.id === o.service)
+    await rows.oneForService(tx, o.service)
     const present = await rows.openFor(tx, o.service)
     if (present) return { incident: present, isNew: false }
     const incident = await rows.insert(tx, { title: o.title, service: o.service, team: service?.team ?? null, severity: o.severity, openedBy: o.by, dri: null })
@@ -94,23 +96,47 @@ export class Incidents {
     return { incident: view(incident), phases, open: incident.state === 'open' ? await this.#deps.openItems(incident.id) : [] }
   }
 
-  /** The close gate: asks every part what still stands open, inside one decision; repeated calls on a closed incident give the certificate again. */
+  /** Whether the incident is open; it stays so until the transaction ends. For parts that add something the close gate has to see. */
+  stillOpen(tx: Tx, id: string): Promise<boolean> {
+    return rows.stillOpen(tx, id)
+  }
+
+  /**
+   * The close gate: asks every part what still stands open. The answer that counts is taken while the incident is locked
+   * against new grants and holds. A call on a closed incident gives the certificate again.
+   */
   async close(idOrLabel: string, caller: Caller) {
     const incident = await this.get(idOrLabel)
     if (incident.state === 'open') {
-      const open = await this.#deps.openItems(incident.id)
-      if (open.length > 0) {
-        await this.#deps.store.db.transaction().execute((tx) => append(tx, { kind: 'incident.close-refused', incident: incident.id, subject: incident.id, actor: caller.name, data: { open: open as unknown as Json } }))
-        throw new ReglazeError(INCIDENT.CLOSE_REFUSED, `${label(incident)} cannot be closed: ${open.length} ${open.length === 1 ? 'thing stands' : 'things stand'} open\n${open.map((o) => `  ${o.what}  →  ${o.command}`).join('\n')}`, { data: { open } })
-      }
-      await this.#deps.store.db.transaction().execute(async (tx) => {
-        if (!(await rows.close(tx, incident.id, caller.name))) throw new ReglazeError(CORE.WRONG_STATE, `${label(incident)} was closed meanwhile`)
-        await append(tx, { kind: 'incident.closed', incident: incident.id, subject: incident.id, actor: caller.name, data: { label: label(incident), service: incident.service, opened_at: incident.opened_at } })
-      })
+      // First without the lock: this look may take seconds, because it reads audit logs to their end.
+      await this.#refuseIfOpen(incident, await this.#deps.openItems(incident.id), caller)
+      const open = await this.#inTurn(() => this.#closeLocked(incident, caller))
+      await this.#refuseIfOpen(incident, open, caller)
     }
     const closed = await this.get(incident.id)
     const certificate = await this.#deps.certify(closed)
     return { incident: view(closed), certificate: certificate.name }
+  }
+  async #refuseIfOpen(incident: Incident, open: OpenItem[], caller: Caller): Promise<void> {
+    if (open.length === 0) return
+    await append(this.#deps.store.db, { kind: 'incident.close-refused', incident: incident.id, subject: incident.id, actor: caller.name, data: { count: open.length, open: open.slice(0, 50) as unknown as Json } })
+    throw new ReglazeError(INCIDENT.CLOSE_REFUSED, `${label(incident)} cannot be closed: ${open.length} ${open.length === 1 ? 'thing stands' : 'things stand'} open\n${open.map((o) => `  ${o.what}  →  ${o.command}`).join('\n')}`, { data: { open } })
+  }
+  /** Returns what stands open; nothing = closed. Closed by somebody else meanwhile is closed. */
+  #closeLocked(incident: Incident, caller: Caller): Promise<OpenItem[]> {
+    return this.#deps.store.db.transaction().execute(async (tx) => {
+      if (!(await rows.closing(tx, incident.id))) return []
+      const open = await this.#deps.openItems(incident.id)
+      if (open.length > 0) return open
+      if (await rows.close(tx, incident.id, caller.name)) await append(tx, { kind: 'incident.closed', incident: incident.id, subject: incident.id, actor: caller.name, data: { label: label(incident), service: incident.service, opened_at: incident.opened_at } })
+      return []
+    })
+  }
+  /** One close at a time in a process: each holds a connection while its look needs others. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work)
+    this.#turn = mine.then(() => undefined, () => undefined)
+    return mine
   }
 
   async certificate(idOrLabel: string): Promise<{ name: string; text: string }> {

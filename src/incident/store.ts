@@ -45,6 +45,18 @@ export async function setDri(tx: Tx, id: string, person: string): Promise<void> 
 export async function setAlertsResolved(tx: Tx, id: string, resolved: boolean): Promise<void> {
   await sql`update incidents set alerts_resolved_at = ${resolved ? sql`reglaze.now()` : sql`null`} where id = ${id} and state = 'open'`.execute(tx)
 }
+/** Whether it is open; keeps it from being closed until the transaction ends. */
+export async function stillOpen(tx: Tx, id: string): Promise<boolean> {
+  return (await sql`select 1 from incidents where id = ${id} and state = 'open' for share`.execute(tx)).rows.length > 0
+}
+/** The same for the one who closes it: waits for those who are adding to it, and nobody adds until the transaction ends. */
+export async function closing(tx: Tx, id: string): Promise<boolean> {
+  return (await sql`select 1 from incidents where id = ${id} and state = 'open' for update`.execute(tx)).rows.length > 0
+}
+/** One opening at a time for a service: two alerts at once are one incident. */
+export async function oneForService(tx: Tx, service: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`incident ${service}`}, 0))`.execute(tx)
+}
 export async function close(tx: Tx, id: string, by: string): Promise<boolean> {
   const { rows } = await sql`update incidents set state = 'closed', closed_at = reglaze.now(), closed_by = ${by} where id = ${id} and state = 'open' returning id`.execute(tx)
   return rows.length > 0

@@ -74,7 +74,7 @@ export function compose(d: ComposeDeps): Composition {
     const teams = config().teams.filter((t) => t.members.includes(person)).map((t) => t.id)
     return { person: { id: person, email: p?.email ?? '', teams }, incident: { ...incidentView(i) } as unknown as Json, oncall: (await oncall.facts(person, i)) as Json }
   }
-  const access: Access = new Access({ store, config, grantable: (c) => connectors.grantable(c), incident: find, facts, alarm, observeOnly: only })
+  const access: Access = new Access({ store, config, grantable: (c) => connectors.grantable(c), incident: find, stillOpen: (tx, id) => incidents.stillOpen(tx, id), facts, alarm, observeOnly: only })
   const reconcile: Reconcile = new Reconcile({
     decided: (id, list, by) => markDecided(incidents, id, list, by), store, config, incident: find, services, stateOf: (name) => states.latest(name), touched: (id) => wasTouched(store, id) })
   const pause: Pause = new Pause({
