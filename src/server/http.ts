@@ -33,9 +33,11 @@ export function createApp(deps: HttpDeps): Hono {
     return why === null ? c.text('ready\n') : c.text(`${why}\n`, 503)
   })
   app.get('/metrics', async (c) => c.text(await deps.metrics.text(), 200, { 'content-type': deps.metrics.contentType }))
-  const document = openApi(deps.handlers.map((h) => h.route))
-  app.get('/openapi.json', (c) => c.json(document))
-  app.get('/', (c) => c.html(docsPage(deps.handlers.map((h) => h.route))))
+  // Made when first asked for: schemas of all routes cost a start a noticeable time.
+  let document: object | null = null
+  let page: string | null = null
+  app.get('/openapi.json', (c) => c.json((document ??= openApi(deps.handlers.map((h) => h.route)))))
+  app.get('/', (c) => c.html((page ??= docsPage(deps.handlers.map((h) => h.route)))))
   for (const handler of deps.handlers) {
     app.on(handler.route.method, handler.route.path.replace(/\{(\w+)\}/g, ':$1'), (c) => run(c, handler, deps))
   }
