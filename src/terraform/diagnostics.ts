@@ -59,13 +59,14 @@ export function textDiagnostics(text: string): Diagnostic[] {
 }
 
 export function diagnosticPlace(all: readonly Diagnostic[]): string | null {
-  return all.find((d) => d.severity === 'error')?.place ?? null
+  return all.find((d) => d.severity === 'error' && d.place !== null)?.place ?? null
 }
 
 /** The exception for a failed run: the first error with its place; a held lock has its own code. */
 export function diagnosticError(command: string, code: number | null, all: readonly Diagnostic[], dir: string): ReglazeError {
   const errors = all.filter((d) => d.severity === 'error')
-  const first = errors[0]
+  // `init` begins with a general sentence and says the place in a later one.
+  const first = errors.find((d) => d.place !== null) ?? errors[0]
   const text = first ? `${first.summary}${first.detail ? `: ${first.detail.split('\n').slice(0, 12).join(' ').replace(/\s+/g, ' ').trim()}` : ''}` : `exit code ${String(code)} without a diagnostic`
   const locked = errors.some((d) => /state lock|already locked/i.test(d.summary + d.detail))
   return new ReglazeError(locked ? TERRAFORM.TERRAFORM_LOCKED : TERRAFORM.TERRAFORM_FAILED, `terraform ${command}: ${text}`, {

@@ -21,6 +21,7 @@ export function serverCommands(program: Command, io: Io): void {
     .addHelpText('after', '\nExamples:\n  reglaze serve\n  reglaze serve --database-url postgres://reglaze@db.example/reglaze --public-url https://reglaze.example')
     .action(async (o: { data: string; host: string; port: string; databaseUrl?: string; publicUrl?: string; checkpointRemote?: string; tlsCert?: string; tlsKey?: string }, cmd: Command) => {
       const g = cmd.optsWithGlobals<Globals>()
+      if (!/^\d{1,5}$/.test(o.port) || Number(o.port) > 65_535) throw new ReglazeError(CORE.INVALID_INPUT, `--port ${o.port} is not a port`, { hint: 'Give a number from 0 (the next free one) to 65535.' })
       if ((o.tlsCert === undefined) !== (o.tlsKey === undefined)) throw new ReglazeError(CORE.INVALID_INPUT, 'TLS needs both --tls-cert and --tls-key')
       // The server is many modules: only this command loads them.
       const { serve } = await import('../../server/index.ts')
