@@ -27,7 +27,7 @@ const ANY = new Set(['before', 'after', 'data', 'evidence', 'config'])
 /** The form of a value: names and types, no values. A list has the form of all its members together; `x?` = not in all of them. */
 function shape(value: unknown): unknown {
   if (value === null) return 'null'
-  if (Array.isArray(value)) return value.length === 0 ? [] : [value.map(shape).reduce(both)]
+  if (Array.isArray(value)) return value.length === 0 ? [] : [value.map((v) => shape(v)).reduce(both)]
   if (typeof value !== 'object') return typeof value
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, ANY.has(k) ? 'any' : shape(v)] as const).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
@@ -36,7 +36,7 @@ function both(a: unknown, b: unknown): unknown {
   if (isRecord(a) && isRecord(b)) {
     const names = [...new Set([...Object.keys(a), ...Object.keys(b)].map((k) => k.replace(/\?$/, '')))].sort()
     return Object.fromEntries(names.map((name) => {
-      const found = [a[name], a[`${name}?`], b[name], b[`${name}?`]].filter((x) => x !== undefined)
+      const found: unknown[] = [a[name], a[`${name}?`], b[name], b[`${name}?`]].filter((x) => x !== undefined)
       return [name in a && name in b ? name : `${name}?`, found.reduce(both)]
     }))
   }

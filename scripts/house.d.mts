@@ -1,0 +1,3 @@
+import type { Rules, Source } from './walls.mjs'
+export const HOUSE: Rules
+export function trackedFiles(root?: string): Source[]
