@@ -1,7 +1,9 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createRunner, findBinary, init, planTo, pullState } from './runner.ts'
 
 let root: string
@@ -35,6 +37,15 @@ describe('the program', () => {
     await expect(run).rejects.toMatchObject({ code: 'TERRAFORM_STOPPED' })
     await expect(runner.run(['apply'], { cwd: root, signal: stop.signal })).rejects.toMatchObject({ code: 'TERRAFORM_STOPPED' })
     expect(runner.counters).toMatchObject({ invocations: 3, byCommand: { version: { count: 1 }, plan: { count: 1 }, apply: { count: 1 } } })
+  })
+  it('goes on to its end when we are killed: a broken pipe must not keep it from releasing its lock', async () => {
+    const binary = fake('killed', `${VERSION}\ntouch begun\nsleep 0.3\necho one\necho two\ntouch ended`)
+    const runner = fileURLToPath(new URL('./runner.ts', import.meta.url))
+    const code = `import(${JSON.stringify(runner)}).then(async (m) => (await m.createRunner({ binary: ${JSON.stringify(binary)} })).run(['apply'], { cwd: ${JSON.stringify(root)} }))`
+    const parent = spawn(process.execPath, ['--import', 'tsx', '-e', code], { stdio: 'ignore' })
+    await vi.waitFor(() => expect(existsSync(join(root, 'begun'))).toBe(true), 20_000)
+    parent.kill('SIGKILL')
+    await vi.waitFor(() => expect(existsSync(join(root, 'ended'))).toBe(true), 20_000)
   })
   it('gets arguments as they are, no flags of somebody\'s shell, no prompt', async () => {
     const runner = await createRunner({ binary: fake('env', `${VERSION}\nfor a in "$@"; do echo "<$a>"; done; env | grep -E "^(TF_|CHECKPOINT)" | sort`), env: { TF_CLI_ARGS_plan: '-destroy', TF_CLI_CONFIG_FILE: '/no/such/file', TF_VAR_x: 'kept' } })

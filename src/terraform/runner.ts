@@ -106,6 +106,12 @@ export async function createRunner(o: { binary?: string; env?: Readonly<Record<s
   return { binary, product: /tofu[^/]*$/.test(binary) ? 'tofu' : 'terraform', version, counters, run }
 }
 
+/**
+ * Terraform goes on to its end when we are killed or the terminal is closed: a broken pipe or a hang-up would end it
+ * before it has saved its state and released its lock. It stays the process that we started: `exec`.
+ */
+const STEADY = ['-c', `trap '' PIPE HUP; exec "$@"`, 'sh']
+
 function execute(binary: string, args: readonly string[], o: RunOptions, counters: Counters): Promise<RunResult> {
   const started = performance.now()
   const name = args[0] === 'state' || args[0] === 'providers' ? args.slice(0, 2).join(' ') : (args[0] as string)
@@ -114,7 +120,11 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
       reject(new ReglazeError(TERRAFORM.TERRAFORM_STOPPED, `${name} was not started: it was cancelled`, { place: o.cwd }))
       return
     }
-    const child = spawn(binary, args, { cwd: o.cwd, env: environment(o.env), stdio: ['pipe', 'pipe', 'pipe'] })
+    if (binary.includes('/') && !isExecutable(binary)) {
+      reject(new ReglazeError(TERRAFORM.TERRAFORM_MISSING, `${binary} is no executable file`, { place: binary }))
+      return
+    }
+    const child = spawn('/bin/sh', [...STEADY, binary, ...args], { cwd: o.cwd, env: environment(o.env), stdio: ['pipe', 'pipe', 'pipe'] })
     const out: Buffer[] = []
     const err: Buffer[] = []
     const diagnostics: Diagnostic[] = []
