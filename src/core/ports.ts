@@ -98,6 +98,11 @@ export interface Pausable {
   resume(spec: HoldSpec): Promise<void>
   /** After resume: did the first automatic run happen, and did it change anything? */
   firstRun?(spec: HoldSpec, since: string): Promise<Observation<{ ran: boolean; changed: readonly string[]; detail: Json }>>
+  /**
+   * After resume, when the setting is not as before: why the difference is not ours to give back, because whoever it belonged
+   * to has given it up or handed it on meanwhile (another's lock that is gone). Null = it is still owed.
+   */
+  givenUp?(spec: HoldSpec, now: Json): string | null
   manual(spec: HoldSpec): string
 }
 

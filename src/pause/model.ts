@@ -22,11 +22,14 @@ interface Node {
 export function holdOrder(automations: readonly Node[], services: ReadonlySet<string>, only?: ReadonlySet<string>): string[] {
   const byId = new Map(automations.map((a) => [a.id, a]))
   const order: string[] = []
+  // A circle of parents is refused by `config check`; here it must only not go on for ever.
+  const visited = new Set<string>()
   const visit = (id: string): void => {
     const node = byId.get(id)
-    if (!node || order.includes(id)) return
+    if (!node || visited.has(id)) return
+    visited.add(id)
     node.parents.forEach(visit)
-    if (!order.includes(id)) order.push(id)
+    order.push(id)
   }
   for (const a of automations) if (only ? only.has(a.id) : a.services.some((s) => services.has(s))) visit(a.id)
   return order

@@ -1,7 +1,7 @@
-import { formatDuration, parseDuration, ReglazeError, type Caller, type HoldSpec, type Json, type OpenItem, type Pausable } from '../core/index.ts'
+import { CORE, formatDuration, parseDuration, ReglazeError, type Caller, type HoldSpec, type Json, type OpenItem, type Pausable } from '../core/index.ts'
 import type { Config } from '../config/index.ts'
 import { append } from '../ledger/index.ts'
-import { poke, type Store } from '../store/index.ts'
+import { poke, type Store, type Tx } from '../store/index.ts'
 import { PAUSE } from './errors.ts'
 import { holdOrder, withDependencies } from './model.ts'
 import * as rows from './store.ts'
@@ -13,6 +13,8 @@ export interface PauseDeps {
   readonly config: () => Config
   readonly pausable: (connector: string) => Pausable
   readonly incident: (idOrLabel: string) => Promise<{ id: string; label: string; service: string; dri: string | null; open: boolean }>
+  /** Whether the incident is open; it stays so until the transaction ends. */
+  readonly stillOpen: (tx: Tx, incidentId: string) => Promise<boolean>
   readonly markPhase: (incidentId: string, phase: 'pausing' | 'resuming', state: 'active' | 'done', evidence: Json, by: string) => Promise<void>
   /** Why automation must not be given back yet: workspaces without a valid no-op proof. Empty = may. */
   readonly notProven: (incidentId: string) => Promise<OpenItem[]>
@@ -30,7 +32,7 @@ export class Pause {
   }
 
   spec(h: rows.Hold, incidentLabel: string): HoldSpec {
-    return { holdId: h.id, incident: incidentLabel, reason: h.reason, passes: h.passes, expiresAt: h.expires_at.toISOString(), target: h.target, prior: h.prior }
+    return { holdId: h.lead ?? h.id, incident: incidentLabel, reason: h.reason, passes: h.all_passes ?? h.passes, expiresAt: h.expires_at.toISOString(), target: h.target, prior: h.prior }
   }
 
   /** Writes the intent to hold, outermost automation first; the loop does it and watches. Repeating it adds what is missing. */
@@ -38,6 +40,8 @@ export class Pause {
     const incident = await this.deps.incident(idOrLabel)
     const config = this.deps.config()
     const services = withDependencies(config.services, incident.service)
+    const nobody = (o.automations ?? []).filter((id) => !config.automations.some((a) => a.id === id))
+    if (nobody.length > 0) throw new ReglazeError(CORE.INVALID_INPUT, `there is no automation ${nobody.map((n) => `"${n}"`).join(', ')}; nothing is held`, { place: 'automations', hint: `Known: ${config.automations.map((a) => a.id).join(', ') || 'none'}` })
     const order = holdOrder(config.automations, services, o.automations ? new Set(o.automations) : undefined)
     if (order.length === 0) throw new ReglazeError(PAUSE.NOTHING_TO_PAUSE, `no automation acts on ${incident.service}`)
     const dri = incident.dri ?? caller.person ?? caller.name
@@ -45,6 +49,9 @@ export class Pause {
     const forMs = parseDuration(o.for)
     const until = new Date(Date.now() + forMs).toISOString().slice(0, 16).replace('T', ' ')
     await this.#db.transaction().execute(async (tx) => {
+      if (!(await this.deps.stillOpen(tx, incident.id))) throw new ReglazeError(CORE.WRONG_STATE, `${incident.label} is closed: nothing is held for it`)
+      const again = await rows.holdAgain(tx, incident.id, order, forMs)
+      if (again.length > 0) await append(tx, { kind: 'hold.again', incident: incident.id, subject: incident.id, actor: caller.name, data: { holds: again, expires_in: formatDuration(forMs) } })
       for (const [place, id] of order.entries()) {
         const a = config.automations.find((x) => x.id === id)
         if (!a) continue
@@ -53,6 +60,8 @@ export class Pause {
         const hold = await rows.insert(tx, { incident: incident.id, automation: id, connector: a.connector, target: a.target as Json, place, reason, passes, heldFor: dri, periodMs: parseDuration(a.period), forMs })
         if (hold) await append(tx, { kind: 'hold.requested', incident: incident.id, subject: hold, actor: caller.name, data: { automation: id, target: a.target as Json, reason, expires_in: formatDuration(forMs), passes } })
       }
+      const leaving = (await rows.ofIncident(tx, incident.id)).filter((h) => order.includes(h.automation) && h.state !== 'resumed' && h.resume_asked_at !== null)
+      if (leaving.length > 0) throw new ReglazeError(CORE.WRONG_STATE, `${leaving.map((h) => h.automation).join(', ')}: an earlier hold is being taken off at this moment; nothing is held anew`, { hint: 'Ask again in some seconds.' })
       await poke(tx, CONVERGE, incident.id)
     })
     await this.deps.markPhase(incident.id, 'pausing', 'active', { automations: order }, caller.name)
@@ -67,7 +76,8 @@ export class Pause {
     }
     await this.#db.transaction().execute(async (tx) => {
       const asked = await rows.askResume(tx, incident.id)
-      if (asked > 0) await append(tx, { kind: 'resume.asked', incident: incident.id, subject: incident.id, actor: caller.name, data: { holds: asked, without_proof: o.without_proof ?? null } })
+      if (o.without_proof) await rows.waiveFirstRun(tx, incident.id, { why: o.without_proof, by: caller.name })
+      if (asked > 0 || o.without_proof) await append(tx, { kind: 'resume.asked', incident: incident.id, subject: incident.id, actor: caller.name, data: { holds: asked, without_proof: o.without_proof ?? null } })
       await poke(tx, CONVERGE, incident.id)
     })
     await this.deps.markPhase(incident.id, 'resuming', 'active', {}, caller.name)
@@ -86,7 +96,7 @@ export class Pause {
     const { label } = await this.deps.incident(incidentId)
     return holds
       .filter((h) => h.state !== 'resumed')
-      .map((h) => ({ code: h.state === 'stuck' ? 'hold-stuck' : 'hold', what: `${h.automation} is not resumed (${h.state}${h.error ? `: ${h.error}` : ''})`, command: `reglaze resume ${label} --wait` }))
+      .map((h) => ({ code: h.state === 'stuck' ? 'hold-stuck' : 'hold', what: `${h.automation} is not resumed (${h.state}${h.error ? `: ${h.error}` : ''})`, command: h.state === 'stuck' ? `reglaze resume ${label} --without-proof "why"` : `reglaze resume ${label} --wait` }))
   }
 }
 

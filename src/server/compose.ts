@@ -78,7 +78,7 @@ export function compose(d: ComposeDeps): Composition {
   const reconcile: Reconcile = new Reconcile({
     decided: (id, list, by) => markDecided(incidents, id, list, by), store, config, incident: find, services, stateOf: (name) => states.latest(name), touched: (id) => wasTouched(store, id) })
   const pause: Pause = new Pause({
-    store, config, pausable: (c) => connectors.pausable(c), incident: find, alarm, observeOnly: only, notProven: (id) => reconcile.notProven(id),
+    store, config, pausable: (c) => connectors.pausable(c), incident: find, stillOpen: (tx, id) => incidents.stillOpen(tx, id), alarm, observeOnly: only, notProven: (id) => reconcile.notProven(id),
     markPhase: (id, phase, state, evidence, by) => incidents.mark(id, phase, state, evidence, by),
   })
   const index = stateIndex(states, () => config().workspaces.flatMap((w) => (w.state ? [w.state] : [])))

@@ -64,6 +64,13 @@ export class HcpTerraform implements Pausable {
     const at = this.#target(spec)
     return observed(async () => {
       const ws = await this.#workspace(at)
+      const { locked, lockedBy } = settingOf(ws)
+      // Given back under a lock that others had before: no run can start, so there is none to wait for.
+      if (locked && !isOurs(ws, spec)) {
+        const detail: Json = { locked_as_before_by: lockedBy }
+        const value: { ran: boolean; changed: string[]; detail: Json } = { ran: true, changed: [], detail }
+        return { value, evidence: { source: `hcp-terraform ${this.#o.url}`, request: `GET ${where(at)}`, answer: detail } }
+      }
       const after = (await this.#runs(ws.id)).filter((r) => Date.parse(r.attributes['created-at']) >= Date.parse(since) && !r.attributes['plan-only']).reverse()
       const changed: string[] = []
       const seen: Json[] = []
@@ -76,9 +83,17 @@ export class HcpTerraform implements Pausable {
         ran = COMPLETE.includes(status) && !(status !== 'applied' && status !== 'planned_and_finished' && r.attributes['auto-apply'] === true)
         if (ran) break
       }
-      const value = { ran, changed: [...new Set(changed)], detail: { runs: seen } }
+      const value: { ran: boolean; changed: string[]; detail: Json } = { ran, changed: [...new Set(changed)], detail: { runs: seen } }
       return { value, evidence: { source: `hcp-terraform ${this.#o.url}`, request: `GET /api/v2/workspaces/${ws.id}/runs`, answer: value.detail } }
     })
+  }
+
+  /** A lock that others had before us and have taken off or handed on since cannot be put back in their name. */
+  givenUp(spec: HoldSpec, now: Json): string | null {
+    const prior = readSetting(spec.prior)
+    const present = readSetting(now)
+    if (!prior.locked || present.autoApply !== prior.autoApply || (present.locked && present.lockedBy === prior.lockedBy)) return null
+    return `${prior.lockedBy ?? 'somebody'} had locked it before the hold; ${present.locked ? `now it is locked by ${present.lockedBy ?? 'somebody else'}` : 'that lock is gone'}`
   }
 
   manual(spec: HoldSpec): string {
