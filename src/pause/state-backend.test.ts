@@ -5,7 +5,7 @@ import { useTestStore } from '../store/testing/index.ts'
 import { StateBackend } from './state-backend.ts'
 
 const t = useTestStore()
-const caller = (name: string): Caller => ({ name, role: 'viewer', person: null, scopes: ['state'] })
+const caller = (name: string): Caller => ({ name, role: 'viewer', person: null, tokenId: null, scopes: ['state'] })
 const lock = (id: string) => JSON.stringify({ ID: id, Operation: 'OperationTypePlan', Info: '', Who: 'runner', Version: '1', Created: '', Path: '' })
 
 test('a run that had the lock before the hold may ask for it again, write and end; every other is told why not', async () => {

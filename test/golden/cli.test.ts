@@ -11,7 +11,7 @@ function all(command: Command, path: string): [string, Command][] {
 test('help of every command', async () => {
   const before = process.env['REGLAZE_DATA']
   delete process.env['REGLAZE_DATA']
-  const program = await await createProgram(silent)
+  const program = await createProgram(silent)
   if (before !== undefined) process.env['REGLAZE_DATA'] = before
   const pages = all(program, 'reglaze').map(([path, command]) => {
     let help = ''

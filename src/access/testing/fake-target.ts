@@ -54,7 +54,8 @@ export class FakeTarget implements Grantable {
   }
   endSessions(spec: GrantSpec): Promise<void> {
     return this.#call('endSessions', spec.grantId, () => {
-      for (const [id, m] of this.members) if (id === spec.grantId) m.principal === '' ? this.members.delete(id) : this.members.set(id, { ...m, sessions: 0 })
+      const own = this.members.get(spec.grantId)
+      if (own) this.members.set(spec.grantId, { ...own, sessions: 0 })
       for (const [id, m] of this.members) if (m.principal === '') this.members.delete(id)
     })
   }
