@@ -25,6 +25,10 @@ describe('the program', () => {
     expect(() => findBinary({ PATH: root })).toThrow(expect.objectContaining({ code: 'TERRAFORM_MISSING', hint: expect.stringContaining('REGLAZE_TERRAFORM') }))
     expect(() => findBinary({ PATH: root, REGLAZE_TERRAFORM: '/no/such' })).toThrow(expect.objectContaining({ code: 'TERRAFORM_MISSING' }))
   })
+  it('a folder that is not there: one error', async () => {
+    const runner = await createRunner({ binary: fake('nowhere', VERSION) })
+    await expect(runner.run(['plan'], { cwd: join(root, 'no', 'such') })).rejects.toMatchObject({ code: 'TERRAFORM_MISSING' })
+  })
   it('too old: refused', async () => {
     await expect(createRunner({ binary: fake('old', 'echo \'{"terraform_version":"1.4.7"}\'') })).rejects.toMatchObject({ code: 'TERRAFORM_TOO_OLD' })
   })
@@ -38,8 +42,8 @@ describe('the program', () => {
     await expect(runner.run(['apply'], { cwd: root, signal: stop.signal })).rejects.toMatchObject({ code: 'TERRAFORM_STOPPED' })
     expect(runner.counters).toMatchObject({ invocations: 3, byCommand: { version: { count: 1 }, plan: { count: 1 }, apply: { count: 1 } } })
   })
-  it('goes on to its end when we are killed: a broken pipe must not keep it from releasing its lock', async () => {
-    const binary = fake('killed', `${VERSION}\ntouch begun\nsleep 0.3\necho one\necho two\ntouch ended`)
+  it('goes on to its end when we are killed: a broken pipe must not keep it from releasing its lock, nor a closed terminal', async () => {
+    const binary = fake('killed', `${VERSION}\ntouch begun\nsleep 0.3\ntrap - PIPE\nkill -HUP $$\n/bin/echo one || exit 1\n/bin/echo two || exit 1\ntouch ended`)
     const runner = fileURLToPath(new URL('./runner.ts', import.meta.url))
     const code = `import(${JSON.stringify(runner)}).then(async (m) => (await m.createRunner({ binary: ${JSON.stringify(binary)} })).run(['apply'], { cwd: ${JSON.stringify(root)} }))`
     const parent = spawn(process.execPath, ['--import', 'tsx', '-e', code], { stdio: 'ignore' })

@@ -1,6 +1,7 @@
 /** The only place that runs the Terraform (or OpenTofu) program. No shell, no prompts, no network of its own. */
 import { spawn } from 'node:child_process'
-import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { accessSync, closeSync, constants, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync, unlinkSync } from 'node:fs'
 import { devNull, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { ReglazeError } from '../core/errors.ts'
@@ -106,11 +107,33 @@ export async function createRunner(o: { binary?: string; env?: Readonly<Record<s
   return { binary, product: /tofu[^/]*$/.test(binary) ? 'tofu' : 'terraform', version, counters, run }
 }
 
+/** A closed terminal must not end Terraform before it has saved its state and released its lock. It stays the process that we started: `exec`. */
+const STEADY = ['-c', `trap '' HUP; exec "$@"`, 'sh']
+/** How often its progress is read while it runs. */
+const LOOK_MS = 100
+
 /**
- * Terraform goes on to its end when we are killed or the terminal is closed: a broken pipe or a hang-up would end it
- * before it has saved its state and released its lock. It stays the process that we started: `exec`.
+ * What the program prints goes to a file without a name, not to a pipe: when we are killed, a broken pipe would end
+ * Terraform with its lock taken; so it goes on to its end.
  */
-const STEADY = ['-c', `trap '' PIPE HUP; exec "$@"`, 'sh']
+function spool(): { readonly fd: number; fresh(): Buffer; close(): void } {
+  const path = join(tmpdir(), `reglaze-out-${randomUUID()}`)
+  const fd = openSync(path, 'wx+', 0o600)
+  unlinkSync(path)
+  let at = 0
+  return {
+    fd,
+    fresh() {
+      const bytes = Buffer.alloc(fstatSync(fd).size - at)
+      let got = 0
+      // Positioned reads: the place in the file is shared with the program that writes.
+      while (got < bytes.length) got += readSync(fd, bytes, got, bytes.length - got, at + got)
+      at += got
+      return bytes
+    },
+    close: () => closeSync(fd),
+  }
+}
 
 function execute(binary: string, args: readonly string[], o: RunOptions, counters: Counters): Promise<RunResult> {
   const started = performance.now()
@@ -124,9 +147,10 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
       reject(new ReglazeError(TERRAFORM.TERRAFORM_MISSING, `${binary} is no executable file`, { place: binary }))
       return
     }
-    const child = spawn('/bin/sh', [...STEADY, binary, ...args], { cwd: o.cwd, env: environment(o.env), stdio: ['pipe', 'pipe', 'pipe'] })
+    const spooled = spool()
+    const errors = spool()
+    const child = spawn('/bin/sh', [...STEADY, binary, ...args], { cwd: o.cwd, env: environment(o.env), stdio: ['pipe', spooled.fd, errors.fd] })
     const out: Buffer[] = []
-    const err: Buffer[] = []
     const diagnostics: Diagnostic[] = []
     let stopped: 'timeout' | 'signal' | null = null
     const stop = (why: 'timeout' | 'signal'): void => {
@@ -139,12 +163,13 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
     const aborted = (): void => stop('signal')
     o.signal?.addEventListener('abort', aborted, { once: true })
     const json = args.includes('-json') && (name === 'plan' || name === 'apply')
-    child.stdout.on('data', lines((b) => out.push(b), json ? (line) => readLine(line, diagnostics, o.onProgress) : null))
-    child.stderr.on('data', (b: Buffer) => err.push(b))
+    const take = lines((b) => out.push(b), json ? (line) => readLine(line, diagnostics, o.onProgress) : null)
+    const looking = setInterval(() => take(spooled.fresh()), LOOK_MS)
     child.stdin.on('error', () => {})
     child.stdin.end(o.input ?? '')
     const finish = (): number => {
       clearTimeout(timer)
+      clearInterval(looking)
       o.signal?.removeEventListener('abort', aborted)
       const ms = performance.now() - started
       const entry = (counters.byCommand[name] ??= { count: 0, ms: 0 })
@@ -154,18 +179,30 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
       entry.ms += ms
       return ms
     }
+    let stderr: string | null = null
+    const taken = (): string => {
+      // A start that failed is told twice: as an error and as an end.
+      if (stderr !== null) return stderr
+      take(spooled.fresh())
+      stderr = errors.fresh().toString('utf8')
+      spooled.close()
+      errors.close()
+      return stderr
+    }
     child.on('error', (cause) => {
       finish()
+      taken()
       reject(new ReglazeError(TERRAFORM.TERRAFORM_MISSING, `${binary} could not be started in ${o.cwd}`, { cause, place: o.cwd }))
     })
     child.on('close', (code) => {
       const ms = finish()
+      const said = taken()
       const stdout = Buffer.concat(out).toString('utf8')
       if (stopped) {
         reject(new ReglazeError(stopped === 'timeout' ? TERRAFORM.TERRAFORM_TIMEOUT : TERRAFORM.TERRAFORM_STOPPED, `terraform ${name} was stopped`, { place: o.cwd }))
         return
       }
-      const all = diagnostics.length > 0 ? diagnostics : code === 0 ? [] : textDiagnostics(`${Buffer.concat(err).toString('utf8')}\n${json || args.includes('-json') ? '' : stdout}`)
+      const all = diagnostics.length > 0 ? diagnostics : code === 0 ? [] : textDiagnostics(`${said}\n${json || args.includes('-json') ? '' : stdout}`)
       if ((o.ok ?? [0]).includes(code ?? -1)) resolve({ code: code ?? -1, stdout, diagnostics: all, ms })
       else reject(diagnosticError(name, code, all, o.cwd))
     })
