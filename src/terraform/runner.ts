@@ -165,8 +165,8 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
     const json = args.includes('-json') && (name === 'plan' || name === 'apply')
     const take = lines((b) => out.push(b), json ? (line) => readLine(line, diagnostics, o.onProgress) : null)
     const looking = setInterval(() => take(spooled.fresh()), LOOK_MS)
-    child.stdin.on('error', () => {})
-    child.stdin.end(o.input ?? '')
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(o.input ?? '')
     const finish = (): number => {
       clearTimeout(timer)
       clearInterval(looking)
