@@ -16,7 +16,7 @@ export class CloudError extends Error {
 }
 
 const THROTTLE_TRIES = 5
-const TIMEOUT_MS = 30_000
+const TIMEOUT_MS = Number(process.env['SANDBOX_TIMEOUT_MS']) || 30_000
 const KEEP = { keepAlive: true, maxSockets: 16 }
 
 // The launcher takes NODE_EXTRA_CA_CERTS out of the environment, because Node would read it at every start.

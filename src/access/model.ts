@@ -44,3 +44,6 @@ export const STUCK_AFTER = 5
 export function pagesAgain(attempts: number): boolean {
   return attempts >= STUCK_AFTER && (attempts - STUCK_AFTER) % 3 === 0
 }
+
+/** Kind of the timers that bring a grant to where it should be. */
+export const CONVERGE = 'grant.converge'

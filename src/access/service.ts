@@ -4,11 +4,11 @@ import { append } from '../ledger/index.ts'
 import { poke, type Db, type Store, type Tx } from '../store/index.ts'
 import { decide, type Decision } from './decide.ts'
 import { ACCESS } from './errors.ts'
-import { TERMINAL, type EndReason } from './model.ts'
+import { CONVERGE, TERMINAL, type EndReason } from './model.ts'
 import * as rows from './store.ts'
 import { safely } from './targets.ts'
 
-export const CONVERGE = 'grant.converge'
+export { CONVERGE }
 
 export interface AccessDeps {
   readonly store: Store

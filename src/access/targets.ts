@@ -1,8 +1,8 @@
 import { CORE, ReglazeError, type GrantState as Seen, type Grantable, type GrantSpec, type Json, type Observation } from '../core/index.ts'
 import { append } from '../ledger/index.ts'
 import { poke } from '../store/index.ts'
-import { grantRetryMs, pagesAgain, retryMs, STUCK_AFTER } from './model.ts'
-import { CONVERGE, type Access } from './service.ts'
+import { CONVERGE, grantRetryMs, pagesAgain, retryMs, STUCK_AFTER } from './model.ts'
+import type { Access } from './service.ts'
 import * as rows from './store.ts'
 
 /** How often a grant in force is read back. */

@@ -138,15 +138,9 @@ function spool(): { readonly fd: number; fresh(): Buffer; close(): void } {
 function execute(binary: string, args: readonly string[], o: RunOptions, counters: Counters): Promise<RunResult> {
   const started = performance.now()
   const name = args[0] === 'state' || args[0] === 'providers' ? args.slice(0, 2).join(' ') : (args[0] as string)
+  const obstacle = obstacleTo(binary, name, o)
+  if (obstacle) return Promise.reject(obstacle)
   return new Promise((resolve, reject) => {
-    if (o.signal?.aborted) {
-      reject(new ReglazeError(TERRAFORM.TERRAFORM_STOPPED, `${name} was not started: it was cancelled`, { place: o.cwd }))
-      return
-    }
-    if (binary.includes('/') && !isExecutable(binary)) {
-      reject(new ReglazeError(TERRAFORM.TERRAFORM_MISSING, `${binary} is no executable file`, { place: binary }))
-      return
-    }
     const spooled = spool()
     const errors = spool()
     const child = spawn('/bin/sh', [...STEADY, binary, ...args], { cwd: o.cwd, env: environment(o.env), stdio: ['pipe', spooled.fd, errors.fd] })
@@ -172,11 +166,7 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
       clearInterval(looking)
       o.signal?.removeEventListener('abort', aborted)
       const ms = performance.now() - started
-      const entry = (counters.byCommand[name] ??= { count: 0, ms: 0 })
-      counters.invocations++
-      counters.ms += ms
-      entry.count++
-      entry.ms += ms
+      count(counters, name, ms)
       return ms
     }
     let stderr: string | null = null
@@ -198,15 +188,26 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
       const ms = finish()
       const said = taken()
       const stdout = Buffer.concat(out).toString('utf8')
-      if (stopped) {
-        reject(new ReglazeError(stopped === 'timeout' ? TERRAFORM.TERRAFORM_TIMEOUT : TERRAFORM.TERRAFORM_STOPPED, `terraform ${name} was stopped`, { place: o.cwd }))
-        return
-      }
+      if (stopped) return reject(new ReglazeError(stopped === 'timeout' ? TERRAFORM.TERRAFORM_TIMEOUT : TERRAFORM.TERRAFORM_STOPPED, `terraform ${name} was stopped`, { place: o.cwd }))
       const all = diagnostics.length > 0 ? diagnostics : code === 0 ? [] : textDiagnostics(`${said}\n${json || args.includes('-json') ? '' : stdout}`)
       if ((o.ok ?? [0]).includes(code ?? -1)) resolve({ code: code ?? -1, stdout, diagnostics: all, ms })
       else reject(diagnosticError(name, code, all, o.cwd))
     })
   })
+}
+
+/** Why it cannot even be started; null = it can. */
+function obstacleTo(binary: string, name: string, o: RunOptions): ReglazeError | null {
+  if (o.signal?.aborted) return new ReglazeError(TERRAFORM.TERRAFORM_STOPPED, `${name} was not started: it was cancelled`, { place: o.cwd })
+  if (binary.includes('/') && !isExecutable(binary)) return new ReglazeError(TERRAFORM.TERRAFORM_MISSING, `${binary} is no executable file`, { place: binary })
+  return null
+}
+function count(counters: Counters, name: string, ms: number): void {
+  const entry = (counters.byCommand[name] ??= { count: 0, ms: 0 })
+  counters.invocations++
+  counters.ms += ms
+  entry.count++
+  entry.ms += ms
 }
 
 /** Collects chunks and hands whole lines on. */

@@ -34,7 +34,7 @@ beforeEach(async () => {
   dir = join(folder, `grants-${Math.random().toString(36).slice(2)}`)
   const key = await cloud.key('svc-terraform', 'access-admin', 'operator')
   await cloud.key('alice')
-  env = { ...env, SANDBOX_URL: cloud.url, SANDBOX_TOKEN: key }
+  env = { ...env, SANDBOX_URL: cloud.url, SANDBOX_TOKEN: key, SANDBOX_TIMEOUT_MS: '12000' }
   grantable = make()
 })
 afterEach(async () => {
