@@ -49,7 +49,7 @@ export function createClient(o: { url: string; token?: string | undefined }): Cl
   return {
     url: base,
     async call(route, input = {}) {
-      const path = route.path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(String((input.params as Record<string, unknown> | undefined)?.[key] ?? '')))
+      const path = route.path.replace(/\{(\w+)\}/g, (_, key: string) => segment(key, (input.params as Record<string, unknown> | undefined)?.[key]))
       const query = new URLSearchParams()
       for (const [k, v] of Object.entries((input.query ?? {}) as Record<string, unknown>)) if (v !== undefined) query.set(k, String(v))
       const url = `${base}${path}${query.size > 0 ? `?${query}` : ''}`
@@ -59,6 +59,13 @@ export function createClient(o: { url: string; token?: string | undefined }): Cl
       return parsed.data as never
     },
   }
+}
+
+/** A name as one part of an address; `..` would be another address. */
+function segment(key: string, value: unknown): string {
+  const text = value === undefined || value === null ? '' : String(value)
+  if (text === '' || text === '.' || text === '..') throw new ReglazeError(CORE.INVALID_INPUT, `"${text}" is no ${key}`, { place: key })
+  return encodeURIComponent(text)
 }
 
 async function send(url: string, method: string, token: string | undefined, body: unknown, timeoutMs: number): Promise<unknown> {

@@ -1,5 +1,5 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { Json } from '../core/index.ts'
 import { label, type Incident } from '../incident/index.ts'
@@ -15,7 +15,7 @@ export async function certify(store: Store, sequencer: Sequencer, keyDir: string
   if (present !== null) return { name, text: present }
   const text = await buildCertificate(store, { incident: incident.id, body: await summary(store, incident), keyDir, sequencer, actor: incident.closed_by ?? 'reglaze' })
   await mkdir(dir, { recursive: true, mode: 0o700 })
-  const temporary = `${path}.${process.pid}`
+  const temporary = `${path}.${randomUUID()}`
   const file = await open(temporary, 'w', 0o644)
   await file.writeFile(text)
   await file.sync()

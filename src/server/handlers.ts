@@ -31,7 +31,7 @@ export function serverHandlers(store: Store, version: string, configChanged: () 
       handle: async ({ body }) => {
         const { config, digest } = checkConfig(body.files)
         const now = await inForce(store)
-        return { base: now?.version ?? null, digest, changes: differences(now?.config ?? null, config), refused: await refusals(store, config) }
+        return { base: now?.version ?? null, digest, changes: differences(now?.config ?? null, config), refused: await refusals(store.db, now?.config ?? null, config) }
       },
     },
     {

@@ -20,6 +20,7 @@ export interface HttpDeps {
   /** Null when the server may serve; else why not. */
   readonly ready: () => Promise<string | null>
 }
+const SMALL_LIMIT = 64 * 1024
 const API_LIMIT = 1024 * 1024
 const BULK_LIMIT = 32 * 1024 * 1024
 const PUBLIC: Caller = { name: 'public', role: 'public', person: null, tokenId: null, scopes: [] }
@@ -29,7 +30,7 @@ export function createApp(deps: HttpDeps): Hono {
   const app = new Hono()
   app.get('/healthz', (c) => c.text('ok\n'))
   app.get('/readyz', async (c) => {
-    const why = await deps.ready().catch((e: unknown) => (e as Error).message)
+    const why = await deps.ready().catch((error: unknown) => (deps.log.warn({ err: error }, 'not ready'), 'the database does not answer'))
     return why === null ? c.text('ready\n') : c.text(`${why}\n`, 503)
   })
   app.get('/metrics', async (c) => c.text(await deps.metrics.text(), 200, { 'content-type': deps.metrics.contentType }))
@@ -39,7 +40,7 @@ export function createApp(deps: HttpDeps): Hono {
   app.get('/openapi.json', (c) => c.json((document ??= openApi(deps.handlers.map((h) => h.route)))))
   app.get('/', (c) => c.html((page ??= docsPage(deps.handlers.map((h) => h.route)))))
   for (const handler of deps.handlers) {
-    app.on(handler.route.method, handler.route.path.replace(/\{(\w+)\}/g, ':$1'), (c) => run(c, handler, deps))
+    app.on(handler.route.method, handler.route.path.replace(/\{(\w+)\}/g, ':$1'), (c) => counted(c, handler, deps))
   }
   app.on(['GET', 'POST', 'LOCK', 'UNLOCK', 'DELETE', 'PUT'], '/terraform/state/:name', (c) => terraformState(c, deps))
   app.notFound((c) => problem(c, new ReglazeError(CORE.NOT_FOUND, `there is no ${c.req.method} ${c.req.path}`, { hint: 'The routes are listed at / and in /openapi.json.' }), deps.log))
@@ -47,20 +48,40 @@ export function createApp(deps: HttpDeps): Hono {
   return app
 }
 
+/** Every call is counted with its status, also the refused and the failed. */
+async function counted(c: Context, handler: Handler, deps: HttpDeps): Promise<Response> {
+  const started = performance.now()
+  let status = 500
+  try {
+    const answer = await run(c, handler, deps)
+    status = answer.status
+    return answer
+  } catch (error) {
+    const refused = problem(c, error, deps.log)
+    status = refused.status
+    return refused
+  } finally {
+    deps.metrics.called(handler.route.id, status, performance.now() - started)
+  }
+}
+
 async function run(c: Context, handler: Handler, deps: HttpDeps): Promise<Response> {
   const { route } = handler
-  const started = performance.now()
   const caller = await authorize(c, route, deps.store)
-  const rawBody = await readBody(c, route.roles.includes('public') ? BULK_LIMIT : API_LIMIT)
+  if (c.req.url.includes('%00')) throw new ReglazeError(CORE.INVALID_INPUT, 'the address has a NUL character', { place: 'address' })
+  const rawBody = await readBody(c, bodyLimit(c, route))
   const params = check(route, 'params', route.params ? route.params.safeParse(c.req.param()) : null) ?? c.req.param()
   const query = check(route, 'query', route.query ? route.query.safeParse(c.req.query()) : null) ?? c.req.query()
   const body = route.body && !(route.roles.includes('public') && !isJson(c)) ? check(route, 'body', route.body.safeParse(parseJson(rawBody))) : undefined
   const answer = await handler.handle({ params, query, body, caller, request: { headers: c.req.header(), rawBody } })
-  deps.metrics.called(route.id, 200, performance.now() - started)
+  // Credentials and tokens are among the answers.
+  c.header('cache-control', 'no-store')
   if (isRawResponse(answer)) return new Response(answer.body, { status: answer.status, headers: answer.headers })
   return c.json(answer as never)
 }
 
+/** Bulk only for senders that at least claim to be somebody: the rest is not read at all. */
+const bodyLimit = (c: Context, route: Route): number => (route.roles.includes('public') ? (c.req.header('authorization') ? BULK_LIMIT : SMALL_LIMIT) : API_LIMIT)
 const isJson = (c: Context) => (c.req.header('content-type') ?? '').includes('json')
 
 async function authorize(c: Context, route: Route, store: Store): Promise<Caller> {
@@ -90,10 +111,29 @@ async function readBody(c: Context, limit: number): Promise<Uint8Array> {
 function parseJson(raw: Uint8Array): unknown {
   if (raw.byteLength === 0) return undefined
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(raw))
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(raw)
+    if (deep(text)) throw new Error(`nested deeper than ${DEEPEST}`)
+    // PostgreSQL stores neither NUL nor half characters; found here, they are the sender's mistake and not our defect.
+    return JSON.parse(text, (key, value: unknown) => {
+      for (const t of [key, value]) if (typeof t === 'string' && (t.includes('\0') || HALF.test(t))) throw new Error('a text with a NUL or half a character')
+      return value
+    })
   } catch (error) {
     throw new ReglazeError(CORE.INVALID_INPUT, `the body is not JSON: ${(error as Error).message}`, { place: 'body' })
   }
+}
+
+const DEEPEST = 100
+const HALF = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
+/** Whether brackets outside of texts go deeper than anything of ours does. */
+function deep(text: string): boolean {
+  let depth = 0
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (token === '[' || token === '{') depth++
+    else if (token === ']' || token === '}') depth--
+    if (depth > DEEPEST) return true
+  }
+  return false
 }
 
 interface Parsed {
@@ -132,7 +172,13 @@ async function terraformState(c: Context, deps: HttpDeps): Promise<Response> {
   const secret = header.startsWith('Basic ') ? Buffer.from(header.slice(6), 'base64').toString('utf8').split(':').slice(1).join(':') : header.startsWith('Bearer ') ? header.slice(7) : ''
   const caller = secret ? await callerOf(deps.store, secret) : null
   if (!caller) return new Response('a token with a state scope is needed as password', { status: 401, headers: { 'www-authenticate': 'Basic realm="terraform state"' } })
-  const body = new TextDecoder().decode(await readBody(c, BULK_LIMIT))
+  const raw = await readBody(c, BULK_LIMIT)
+  let body: string
+  try {
+    body = new TextDecoder('utf-8', { fatal: true }).decode(raw)
+  } catch {
+    return new Response('the body is not UTF-8', { status: 400 })
+  }
   const answer = await deps.states.answer({ method: c.req.method, name: c.req.param('name') ?? '', lockId: c.req.query('ID') ?? null, body, caller })
   return new Response(answer.status === 204 ? null : (answer.body ?? ''), { status: answer.status, headers: { 'content-type': /^\s*[[{]/.test(answer.body ?? '') ? 'application/json' : 'text/plain; charset=utf-8' } })
 }
