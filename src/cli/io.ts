@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { createClient, type Client } from '../client/index.ts'
 import { CORE, EXIT, ReglazeError, type ErrorKind } from '../core/index.ts'
 
@@ -52,8 +54,25 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return all.map((r) => r.map((c, i) => (i === r.length - 1 ? c : c.padEnd(width[i] ?? 0))).join('  ').trimEnd()).join('\n')
 }
 
+/** A file that was named on the command line. Throws INVALID_INPUT with its place when it cannot be read. */
+export function readText(io: Io, path: string): string {
+  try {
+    return readFileSync(resolve(io.cwd, path), 'utf8')
+  } catch (cause) {
+    throw new ReglazeError(CORE.INVALID_INPUT, `${path} cannot be read: ${(cause as Error).message}`, { place: path, hint: 'Name a file that is there and readable.', cause })
+  }
+}
+
+/** Files that are missing or locked away are the caller's, not a defect of ours. */
+function named(error: unknown): unknown {
+  const { code, path, message } = error as NodeJS.ErrnoException
+  if (error instanceof ReglazeError || !['ENOENT', 'EACCES', 'EISDIR', 'ENOTDIR', 'ENOSPC', 'EROFS'].includes(code ?? '')) return error
+  return new ReglazeError(CORE.INVALID_INPUT, message, { ...(path ? { place: path } : {}), hint: code === 'ENOSPC' ? 'The disk is full: make room.' : 'Name a file or folder that is there and may be used.', cause: error })
+}
+
 /** Says an error with its place and way out; returns the exit code (DESIGN §5). */
-export function report(io: Io, g: Globals, error: unknown): number {
+export function report(io: Io, g: Globals, thrown: unknown): number {
+  const error = named(thrown)
   const known = error instanceof ReglazeError
   const kind: ErrorKind = known ? error.kind : 'bug'
   if (g.json) {
@@ -68,17 +87,25 @@ export function report(io: Io, g: Globals, error: unknown): number {
   return EXIT[kind] ?? 70
 }
 
-/** How long this process has slept in waitFor(): the demo reports it. */
-export const waited = { ms: 0 }
+/** When this process slept to wait for others, in milliseconds since 1970: the demo reports it. */
+export const waits: { from: number; to: number }[] = []
+export async function sleep(ms: number): Promise<void> {
+  const from = Date.now()
+  await new Promise((r) => setTimeout(r, ms))
+  waits.push({ from, to: Date.now() })
+}
 
 /** Waits until `look` gives a value; asks again every `everyMs`. Throws OUTSIDE_FAILED with what is still missing at the deadline. */
 export async function waitFor<T>(look: () => Promise<T | null>, o: { timeoutMs: number; everyMs?: number; what: () => string }): Promise<T> {
   const end = performance.now() + o.timeoutMs
   for (;;) {
-    const found = await look()
+    // A server that is being restarted is no reason to give up before the deadline.
+    const found = await look().catch((error: unknown) => {
+      if (error instanceof ReglazeError && error.code === 'SERVER_UNREACHABLE' && performance.now() < end) return null
+      throw error
+    })
     if (found !== null) return found
     if (performance.now() > end) throw new ReglazeError(CORE.OUTSIDE_FAILED, `waited ${Math.round(o.timeoutMs / 1000)} s: ${o.what()}`, { hint: 'The work goes on in the server; look again, or run the same command once more.' })
-    waited.ms += o.everyMs ?? 150
-    await new Promise((r) => setTimeout(r, o.everyMs ?? 150))
+    await sleep(o.everyMs ?? 150)
   }
 }

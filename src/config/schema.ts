@@ -117,6 +117,8 @@ export const workspaceSchema = z.strictObject({
   id,
   /** Where the code lives. */
   repository: z.string(),
+  /** The branch that the automation follows: a proof is of its commit. */
+  branch: z.string().default('main'),
   path: z.string().default('.'),
   services: ids.default([]),
   /** State served by Reglaze under this name. */

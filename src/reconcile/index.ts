@@ -1,2 +1,2 @@
-export { Reconcile } from './service.ts'
+export { Reconcile, type Changed } from './service.ts'
 export { reconcileHandlers } from './routes.ts'

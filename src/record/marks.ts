@@ -127,7 +127,10 @@ __rg_prompt() {
   case $PS1 in *633\\;B*) ;; *) PS1="\\[\\e]633;A;${nonce}\\a\\]$PS1\\[\\e]633;B;${nonce}\\a\\]" ;; esac
   return $__rg_e
 }
-PROMPT_COMMAND="__rg_e=\\$?; \${PROMPT_COMMAND:+$PROMPT_COMMAND; }__rg_prompt"
+# On lines of their own: what the person has there may end in a semicolon.
+PROMPT_COMMAND="__rg_e=\\$?
+\${PROMPT_COMMAND:+$PROMPT_COMMAND
+}__rg_prompt"
 PS0='$(__rg_line)'
 `
 }

@@ -39,6 +39,7 @@ export class Recordings {
   }
 
   async open(o: { id: string; incident: string | null; grant: string | null; person: string | null; title: string }, caller: Caller) {
+    if (o.person !== null && o.person !== caller.person && caller.role !== 'admin') throw new ReglazeError(CORE.REFUSED, `a recording is announced by the person in it, and ${caller.name} is not ${o.person}`)
     const incident = o.incident === null ? null : await this.deps.incidentId(o.incident)
     await this.deps.store.db.transaction().execute(async (tx) => {
       const isNew = await rows.insertRecording(tx, { ...o, incident, person: o.person ?? caller.person, by: caller.name })
@@ -183,14 +184,18 @@ export class Recordings {
   /** Reads every audit log now, then lists what nobody has answered for. A log that cannot be read blocks too: unknown is not absent. */
   async openItems(incidentId: string): Promise<OpenItem[]> {
     const names = Object.keys(this.deps.sources())
-    await Promise.all(names.map((source) => within(collect(this.deps, source), 5000)))
+    const now = await Promise.all(names.map((source) => within(collect(this.deps, source), 5000)))
     const items: OpenItem[] = []
     const read = new Map((await rows.cursors(this.deps.store.db)).map((c) => [c.source, c]))
-    for (const source of names) {
+    for (const [i, source] of names.entries()) {
       const c = read.get(source)
-      if (c?.read_at && c.error === null) continue
+      // Read to its end by this very call: an earlier reading says nothing about what came after it.
+      if (c?.read_at && c.error === null && now[i] === 'to the end') continue
       const since = c?.read_at ? `since ${c.read_at.toISOString()}` : 'yet'
       items.push({ code: 'AUDIT_UNREAD', what: `the audit log of ${source} could not be read ${since}: ${c?.error ?? 'no answer'}`, command: 'reglaze record sources' })
+    }
+    for (const r of await rows.openRecordings(this.deps.store.db, incidentId)) {
+      items.push({ code: 'RECORDING_OPEN', what: `recording ${r.id} of ${r.person ?? r.created_by} was never uploaded to its end`, command: 'reglaze record upload FILE (or, when it is lost: reglaze record abandon ID --reason …)' })
     }
     for (const m of await rows.unexplained(this.deps.store.db, incidentId)) {
       const thing = m.address ?? `${m.resource_type} ${m.resource_name ?? m.resource_id}`
@@ -204,11 +209,11 @@ export class Recordings {
 function mine(row: rows.RecordingRow, caller: Caller): void {
   if (row.created_by !== caller.name && caller.role !== 'admin') throw new ReglazeError(CORE.REFUSED, `${row.id} belongs to ${row.created_by}`, { hint: 'Upload under the name that announced it, or as admin.' })
 }
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
+async function within(work: Promise<{ more: boolean }>, ms: number): Promise<'to the end' | 'not'> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.min(ms, UNREAD_MS))))
-  await Promise.race([work.catch(() => undefined), late])
-  clearTimeout(timer)
+  const late = new Promise<'not'>((resolve) => (timer = setTimeout(() => resolve('not'), Math.min(ms, UNREAD_MS))))
+  const done = work.then((w) => (w.more ? ('not' as const) : ('to the end' as const)), () => 'not' as const)
+  return Promise.race([done, late]).finally(() => clearTimeout(timer))
 }
 
 export function viewRecording(r: rows.RecordingRow) {

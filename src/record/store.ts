@@ -142,3 +142,7 @@ export async function moveCursor(on: On, source: string, to: string | null): Pro
 export async function cursorFailed(on: On, source: string, error: string): Promise<void> {
   await sql`update audit_cursors set error = ${error}, failing_since = coalesce(failing_since, reglaze.now()) where source = ${source}`.execute(on)
 }
+/** Recordings of an incident whose end never came. */
+export async function openRecordings(db: Db | Tx, incident: string): Promise<RecordingRow[]> {
+  return (await sql<RecordingRow>`select * from recordings where incident_id = ${incident} and state = 'open' order by created_at`.execute(db)).rows
+}

@@ -5,20 +5,25 @@ import { parseState, stateEntries } from '../terraform/index.ts'
  * Which Terraform address an object of the cloud has or had. Every state version that we served is read once and nothing
  * is forgotten: after a replacement or a `state rm` the old id still belongs to its address.
  */
-export function stateIndex(states: StateBackend, names: () => readonly string[]) {
+export function stateIndex(states: StateBackend) {
   const byId = new Map<string, string>()
   const byName = new Map<string, string>()
   let seen = 0
-  const refresh = async (): Promise<void> => {
-    for (const version of await states.versionsAfter(seen)) {
-      seen = version.n
-      if (!names().includes(version.name)) continue
+  const readSome = async (): Promise<number> => {
+    const versions = await states.versionsAfter(seen)
+    for (const version of versions) {
       for (const entry of stateEntries(parseState(version.body))) {
         if (entry.mode !== 'managed') continue
         if (entry.id !== null) byId.set(`${entry.type} ${entry.id}`, entry.address)
         if (typeof entry.attributes['name'] === 'string') byName.set(`${entry.type} ${entry.attributes['name']}`, entry.address)
       }
+      seen = version.n
     }
+    return versions.length
+  }
+  /** Reads to the end, so that nothing that happens after it is looked up in an old index. */
+  const refresh = async (): Promise<void> => {
+    while ((await readSome()) > 0);
   }
   return {
     refresh,

@@ -6,10 +6,12 @@ import { readSecret, type Config } from '../config/index.ts'
 import { append } from '../ledger/index.ts'
 import { oncallPart } from '../oncall/index.ts'
 import { Pause, pauseHandlers, startPauseLoop, StateBackend, withDependencies } from '../pause/index.ts'
-import { Reconcile, reconcileHandlers } from '../reconcile/index.ts'
+import { Reconcile, reconcileHandlers, type Changed } from '../reconcile/index.ts'
 import { COLLECT, recordPart } from '../record/index.ts'
 import { observeOnly, poke, sql, type Db, type Store, type Tx } from '../store/index.ts'
+import { Alarms } from './alarms.ts'
 import { stateIndex } from './addresses.ts'
+import { tipOf } from './repositories.ts'
 import type { Connectors } from './connectors.ts'
 import type { Log } from './log.ts'
 import { markDecided, withMarks } from './marks.ts'
@@ -42,10 +44,7 @@ export function compose(d: ComposeDeps): Composition {
   }
   const alarm = async (incidentId: string | null, subject: string, text: string): Promise<void> => {
     d.log.warn({ incident: incidentId, subject }, text)
-    const incident = incidentId ? await incidents.get(incidentId) : null
-    const person = config().people.find((p) => p.id === incident?.dri)
-    await store.db.transaction().execute((tx) => append(tx, { kind: 'alarm', incident: incidentId, subject: incidentId ?? 'reglaze', actor: 'reglaze', data: { subject, text, to: person?.id ?? null } }))
-    if (person) await connectors.notifier()?.send({ id: `alarm-${Date.now()}-${person.id}`, to: person.email, subject: `[Reglaze] ${subject}`, text }).catch((error: unknown) => d.log.error({ err: error }, 'an alarm could not be mailed'))
+    await store.db.transaction().execute((tx) => alarms.raise(tx, incidentId, subject, text))
   }
   const services = (service: string) => withDependencies(config().services, service)
 
@@ -64,9 +63,14 @@ export function compose(d: ComposeDeps): Composition {
       find: (db, idOrLabel) => findIncident(db, idOrLabel),
     },
   })
+  const alarms = new Alarms({ store, config, notifier: () => connectors.notifier(), dri: (service) => oncall.dri(service) })
   const incidents: Incidents = new Incidents({
     store, config, certify: d.certify, page: (tx, i) => oncall.page(tx, i),
-    openItems: async (id) => (await Promise.all([access.openItems(id), pause.openItems(id), reconcile.openItems(id), record.openItems(id), oncall.openItems(id)])).flat(),
+    openItems: async (id) => {
+      // The audit logs first: what they bring decides about end state and proof.
+      const recorded = await record.openItems(id)
+      return [...(await Promise.all([access.openItems(id), pause.openItems(id), reconcile.openItems(id)])).flat(), ...recorded, ...(await oncall.openItems(id))]
+    },
   })
   const facts = async (person: string, incidentId: string): Promise<PolicyFacts> => {
     const i = await incidents.get(incidentId)
@@ -76,12 +80,19 @@ export function compose(d: ComposeDeps): Composition {
   }
   const access: Access = new Access({ store, config, grantable: (c) => connectors.grantable(c), incident: find, stillOpen: (tx, id) => incidents.stillOpen(tx, id), facts, alarm, observeOnly: only })
   const reconcile: Reconcile = new Reconcile({
+    changed: (id) => changed(id), tipOf: (w) => tipOf(w),
     decided: (id, list, by) => markDecided(incidents, id, list, by), store, config, incident: find, services, stateOf: (name) => states.latest(name), touched: (id) => wasTouched(store, id) })
   const pause: Pause = new Pause({
     store, config, pausable: (c) => connectors.pausable(c), incident: find, stillOpen: (tx, id) => incidents.stillOpen(tx, id), alarm, observeOnly: only, notProven: (id) => reconcile.notProven(id),
     markPhase: (id, phase, state, evidence, by) => incidents.mark(id, phase, state, evidence, by),
   })
-  const index = stateIndex(states, () => config().workspaces.flatMap((w) => (w.state ? [w.state] : [])))
+  const changed = async (incidentId: string): Promise<Changed[]> => {
+    await record.collectNow()
+    await index.refresh()
+    const { rows } = await sql<ChangedRow>`select resource_type, resource_id, resource_name, address, at, undone ->> 'by' as undone_by from modifications where incident_id = ${incidentId} and verdict <> 'automation' and explained_by is null order by at`.execute(store.db)
+    return rows.map((m) => ({ thing: index.addressOf({ type: m.resource_type, id: m.resource_id, name: m.resource_name }) ?? m.address ?? `${m.resource_type}/${m.resource_name ?? m.resource_id}`, at: m.at, undoneBy: m.undone_by }))
+  }
+  const index = stateIndex(states)
   const record = recordPart({
     store, dataDir: d.dataDir, sources: () => connectors.auditSources(), incidentId: async (id) => (await incidents.get(id)).id,
     grantsFor: async () => {
@@ -95,6 +106,8 @@ export function compose(d: ComposeDeps): Composition {
     isBusy: async () => (await incidents.list(false)).length > 0,
     onUndone: async (tx, f) => {
       await append(tx, { kind: 'repair.undone', incident: f.incident, subject: f.modification, actor: 'observer', data: f as unknown as Json })
+      const thing = f.address ?? `${f.resource.type} ${f.resource.name ?? f.resource.id}`
+      await alarms.raise(tx, f.incident, `${f.undone.by} has undone a repair of ${thing}`, `${thing} was ${f.undone.how} by ${f.undone.by} at ${f.undone.at} (${f.undone.event}).\nHold the automation before you repair it again: reglaze pause INCIDENT --wait`)
       d.log.warn({ finding: f }, 'automation undid a repair')
     },
   })
@@ -115,7 +128,7 @@ export function compose(d: ComposeDeps): Composition {
       await states.writeAllFiles()
       await index.refresh()
       await configured()
-      const running = [startAccessLoop(access), startPauseLoop(pause), oncall.start(), ...(await Promise.all(record.loops.map((l) => l.start()))), index.start()]
+      const running = [alarms.start(), startAccessLoop(access), startPauseLoop(pause), oncall.start(), ...(await Promise.all(record.loops.map((l) => l.start()))), index.start()]
       return { stop: async () => void (await Promise.all(running.map((r) => r.stop()))) }
     },
   }
@@ -127,8 +140,17 @@ async function findIncident(db: Db | Tx, idOrLabel: string): Promise<{ id: strin
   return rows[0] ?? null
 }
 
+interface ChangedRow {
+  resource_type: string
+  resource_id: string
+  resource_name: string | null
+  address: string | null
+  at: Date
+  undone_by: string | null
+}
+
 async function wasTouched(store: Store, incidentId: string): Promise<boolean> {
-  const { rows } = await sql<{ yes: boolean }>`select exists (select 1 from grants where incident_id = ${incidentId} and active_at is not null) or exists (select 1 from holds where incident_id = ${incidentId} and prior is not null) as yes`.execute(store.db)
+  const { rows } = await sql<{ yes: boolean }>`select exists (select 1 from grants g join grant_targets t on t.grant_id = g.id where g.incident_id = ${incidentId} and t.granted_at is not null) or exists (select 1 from holds where incident_id = ${incidentId} and prior is not null) as yes`.execute(store.db)
   return rows[0]?.yes ?? true
 }
 

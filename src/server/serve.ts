@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { join } from 'node:path'
@@ -71,7 +71,8 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   const reload = async () => {
     const next = await inForce(store)
     // The same object stays while the version stays: connectors are made once per version.
-    if (next?.version === current?.version) return
+    // A look that took long must not bring an older version back.
+    if (!next || next.version <= (current?.version ?? 0)) return
     current = next
     await composition?.configured()
   }
@@ -80,7 +81,8 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   const config = () => current?.config ?? EMPTY
   const sequencer = startSequencer(store, { keyDir, origin: 'reglaze.local/ledger', log, exportCheckpoint: (note) => exportCheckpoint({ note, key: async () => (await publicKeyText(store.db)) ?? '', dir: join(o.dataDir, 'checkpoints'), remote: o.checkpointRemote, log }) })
   undo.push(() => sequencer.stop())
-  await sequencer.flush()
+  // A ledger that cannot be signed must not keep anybody inside: revoking goes on, certificates are refused.
+  await sequencer.flush().catch((error: unknown) => log.error({ err: error }, 'the ledger cannot be signed; see the runbook "ledger inconsistent"'))
   const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: () => createRunner() })
   undo.push(() => connectors.close())
   let url = ''
@@ -127,8 +129,14 @@ function secretKey(keyDir: string): Buffer {
     mkdirSync(keyDir, { recursive: true, mode: 0o700 })
     const draft = `${path}.${process.pid}`
     writeFileSync(draft, randomBytes(32).toString('hex'), { mode: 0o600 })
-    renameSync(draft, path)
-    chmodSync(path, 0o600)
+    try {
+      // Whole or not at all, and the first of two processes wins.
+      linkSync(draft, path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      rmSync(draft, { force: true })
+    }
   }
   return Buffer.from(readFileSync(path, 'utf8').trim(), 'hex')
 }

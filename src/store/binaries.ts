@@ -121,7 +121,7 @@ function notUsable(o: FindOptions, seen: readonly Binaries[]): ReglazeError {
   }
   return new ReglazeError(STORE.STORE_VERSION_MISMATCH, `the data in ${o.dir} was made by PostgreSQL ${o.major}, but found: ${list === '' ? 'none' : list}`, {
     place: o.dir,
-    hint: `Install PostgreSQL ${o.major} or set REGLAZE_PG_BIN to its bin folder. Or make a backup with it (reglaze backup FILE) and restore that into a new data folder (reglaze restore FILE).`,
+    hint: `Install PostgreSQL ${o.major} or set REGLAZE_PG_BIN to its bin folder. Or make a backup with it (reglaze backup FILE) and restore that into a new data folder (reglaze restore from FILE).`,
     data: { wanted: o.major, found: seen.map((b) => b.major) },
   })
 }

@@ -23,7 +23,7 @@ export interface RestorePlace {
   readonly log?: Log | undefined
 }
 
-/** `reglaze restore FILE`: into a new data folder or an empty database. Throws like `restore`. */
+/** `reglaze restore from FILE`: into a new data folder or an empty database. Throws like `restore`. */
 export async function restoreInto(o: RestorePlace): Promise<{ manifest: Manifest; tables: Record<string, Summary> }> {
   const log = o.log ?? silent
   if (o.databaseUrl !== undefined) return restore({ url: o.databaseUrl, file: o.file, log })

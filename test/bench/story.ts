@@ -8,7 +8,7 @@ import { folder, REGLAZE } from './tools.ts'
 /** Bounds of the story: the issue's figures, and an upper limit for Terraform runs so that a growing number is noticed. */
 const MOST_SECONDS = 60
 const MOST_RUNS = 90
-const MOST_WAITING = 0.25
+const MOST_REST = 0.25
 
 /** The whole story, with every start of Terraform (ours, the runner's, the person's) timed by a wrapper in front of the real program. */
 export async function benchStory(): Promise<Row[]> {
@@ -21,14 +21,17 @@ export async function benchStory(): Promise<Row[]> {
     const report = JSON.parse(run.stdout) as DemoReport
     if (!report.ok) throw new Error(`the story failed: ${report.steps.find((s) => !s.ok)?.proof}`)
     const spans = readFileSync(log, 'utf8').trim().split('\n').map((l) => l.split(' ').slice(0, 2).map(Number) as [number, number])
+    const waits = report.waits.map((w) => [w.from, w.to] as [number, number])
     const inside = covered(spans) / 1000
-    const outside = report.seconds - inside
-    const waiting = report.waited_ms / 1000 / report.seconds
+    const explained = covered([...spans, ...waits]) / 1000
+    const rest = (report.seconds - explained) / report.seconds
     const runs = spans.length
+    if (rest > MOST_REST || runs > MOST_RUNS) process.exitCode = 1
     return [
       { what: 'story, wall time', value: `${report.seconds.toFixed(1)} s`, peer: `bound ${MOST_SECONDS} s`, ratio: `${(report.seconds / MOST_SECONDS).toFixed(2)}×` },
-      { what: 'story, inside Terraform (any process, overlaps once)', value: `${inside.toFixed(1)} s`, peer: `outside ${outside.toFixed(1)} s`, ratio: `${(inside / report.seconds).toFixed(2)} of wall` },
-      { what: 'story, waiting for other programs', value: `${(report.waited_ms / 1000).toFixed(1)} s`, peer: `bound ${MOST_WAITING} of wall`, ratio: `${waiting.toFixed(2)} of wall` },
+      { what: 'story, inside Terraform (any process, overlaps once)', value: `${inside.toFixed(1)} s`, peer: `of ${report.seconds.toFixed(1)} s`, ratio: (inside / report.seconds).toFixed(2) },
+      { what: 'story, waiting for other programs outside Terraform', value: `${(explained - inside).toFixed(1)} s`, peer: `of ${report.seconds.toFixed(1)} s`, ratio: ((explained - inside) / report.seconds).toFixed(2) },
+      { what: 'story, outside Terraform and outside waits', value: `${(report.seconds - explained).toFixed(1)} s`, peer: `bound ${MOST_REST} of wall`, ratio: rest.toFixed(2) },
       { what: 'story, Terraform invocations', value: String(runs), peer: `bound ${MOST_RUNS}`, ratio: `${(runs / MOST_RUNS).toFixed(2)}×` },
     ]
   } finally {

@@ -11,7 +11,8 @@ export function backupCommands(program: Command, io: Io): void {
     databaseUrl?: string
   }
   const opened = async <T>(o: Where, work: (store: Awaited<ReturnType<typeof openStore>>) => Promise<T>): Promise<T> => {
-    const store = await openStore({ dataDir: resolve(io.cwd, o.data), databaseUrl: o.databaseUrl ?? io.env['DATABASE_URL'] })
+    // Never migrates: a backup before an upgrade has to be one of the old schema.
+    const store = await openStore({ dataDir: resolve(io.cwd, o.data), databaseUrl: o.databaseUrl ?? io.env['DATABASE_URL'], migrate: false })
     try {
       return await work(store)
     } finally {

@@ -14,6 +14,7 @@ export function demoCommand(program: Command, io: Io): void {
     .addHelpText('after', '\nExamples:\n  reglaze demo\n  reglaze demo --json > report.json\n  reglaze demo --skip pause --exit')
     .action(async (o: { dir: string; exit?: boolean; skip?: string; port: string }, cmd: Command) => {
       if (o.skip !== undefined && o.skip !== 'pause') throw new ReglazeError(CORE.INVALID_INPUT, `--skip ${o.skip}: only "pause" can be skipped`)
+      if (!/^\d{1,5}$/.test(o.port) || Number(o.port) > 65_535) throw new ReglazeError(CORE.INVALID_INPUT, `--port ${o.port} is not a port`)
       const json = cmd.optsWithGlobals<Globals>().json ?? false
       // Loaded on use: the story itself runs commands of this program.
       const { demo } = await import('../demo/demo.ts')

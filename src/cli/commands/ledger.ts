@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { serverRoutes } from '../../client/index.ts'
 import { CORE, ReglazeError } from '../../core/index.ts'
 import { verifyCertificate } from '../../ledger/verify.ts'
-import { answer, client, paint, type Globals, type Io } from '../io.ts'
+import { answer, client, paint, readText, type Globals, type Io } from '../io.ts'
 
 export function ledgerCommands(program: Command, io: Io): void {
   const ledger = program.command('ledger').description('the ledger and its certificates')
@@ -17,8 +15,7 @@ export function ledgerCommands(program: Command, io: Io): void {
     .addHelpText('after', '\nExample:\n  reglaze ledger verify INC-1.certificate.json --key ledger.key')
     .action((file: string, o: { key?: string; checkpoint?: string; incident?: string }, cmd: Command) => {
       const g = cmd.optsWithGlobals<Globals>()
-      const read = (path: string) => readFileSync(resolve(io.cwd, path), 'utf8')
-      const v = verifyCertificate(read(file), { ...(o.key ? { publicKey: read(o.key).trim() } : {}), ...(o.checkpoint ? { checkpoint: read(o.checkpoint) } : {}), ...(o.incident ? { incident: o.incident } : {}) })
+      const v = verifyCertificate(readText(io, file), { ...(o.key ? { publicKey: readText(io, o.key).trim() } : {}), ...(o.checkpoint ? { checkpoint: readText(io, o.checkpoint) } : {}), ...(o.incident ? { incident: o.incident } : {}) })
       answer(io, g, v, () => (v.ok ? `${paint(io, 'green', 'accepted')}: ${v.entries.length} ledger entries, checkpoint at ${v.checkpoint.size}` : `${paint(io, 'red', 'rejected')} (${v.reason}): ${v.message} ${v.detail}`))
       if (!v.ok) throw new ReglazeError(CORE.DIFFERENCES, `${file} is not accepted: ${v.reason}`, { hint: v.message })
     })

@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import type { z } from 'zod'
 import type { InventoryItem, Json } from '../../core/index.ts'
-import { CORE, ReglazeError } from '../../core/index.ts'
+import { CORE, ReglazeError, sameJson } from '../../core/index.ts'
 import { cloudInventory } from '../../connectors/sandbox-cloud/index.ts'
 import { reconcileRoutes } from '../../reconcile/contract.ts'
 import { apply, check, codify, prove, tidy, type CheckResult, type Decision, type DecisionAction, type EngineOptions } from '../../reconcile/engine.ts'
@@ -39,7 +40,7 @@ export function reconcileCommands(program: Command, io: Io): void {
     const g = cmd.optsWithGlobals<Globals>()
     const found = await check(resolve(io.cwd, dir), engineOptions(io, g))
     // Whole reports (the engine has taken the secrets out): a later check compares difference by difference.
-    const drift = found.resources.filter((r) => r.suggested !== 'none') as unknown as Json[]
+    const drift = found.resources.filter((r) => r.class !== 'noise') as unknown as Json[]
     if (o.incident) await client(io, g).call(reconcileRoutes.baseline, { params: { id: o.incident, workspace: o.workspace }, body: { drift, evidence: facts(found) } })
     answer(io, g, { drift, ...(facts(found) as Record<string, Json>) }, () => (drift.length === 0 ? 'no drift was there before' : `there before: ${drift.length}\n${listing(io, found)}`))
   })
@@ -121,13 +122,37 @@ async function checkWith(io: Io, g: Globals, dir: string, o: Options): Promise<C
   const baseline = before ? { resources: before as unknown as CheckResult['resources'] } : null
   const found = await check(resolve(io.cwd, dir), { ...engineOptions(io, g), ...(inventory ? { inventory } : {}), ...(baseline ? { baseline } : {}) })
   if (!o.incident || !c) return found
-  const { modifications } = await c.call(recordRoutes.modifications, { query: { incident: o.incident, verdict: 'attributed' } })
-  const touched = new Set(modifications.flatMap((m) => (m.address ? [m.address] : [])))
+  const { modifications } = await c.call(recordRoutes.modifications, { query: { incident: o.incident } })
   const items = found.resources.map((r) => ({ address: r.address, class: (r.baseline ? `${r.class}, there before` : r.class) as string, difference: r.differences as unknown as Json, suggested: r.suggested as string | null }))
-  const named = new Set(items.map((i) => i.address))
-  for (const address of touched) if (!named.has(address)) items.push({ address, class: 'as-code', difference: [], suggested: 'none' })
+  items.push(...touchedBeside(modifications.filter((m) => m.verdict !== 'automation'), found))
   await c.call(reconcileRoutes.endState, { params: { id: o.incident, workspace: o.workspace }, body: { items, evidence: facts(found) } })
   return found
+}
+
+type Modification = z.output<typeof recordRoutes.modifications.response>['modifications'][number]
+
+/** Things changed by hand that show no difference now, or that no Terraform code is about: they need an answer too. */
+function touchedBeside(list: readonly Modification[], found: CheckResult): { address: string; class: string; difference: Json; suggested: string | null }[] {
+  const things = new Map<string, Modification[]>()
+  for (const m of list) {
+    if (found.resources.some((r) => r.address === m.address || (r.id !== null && r.id === m.resource.id))) continue
+    const key = m.address ?? `${m.resource.type}/${m.resource.name ?? m.resource.id}`
+    things.set(key, [...(things.get(key) ?? []), m])
+  }
+  return [...things].map(([address, changes]) => {
+    const net = netChange(changes)
+    if (changes[0]?.address) return { address, class: 'as-code', difference: [], suggested: 'none' }
+    return Object.keys(net).length === 0 ? { address, class: 'as-it-was', difference: [], suggested: 'none' } : { address, class: 'outside-code', difference: net as Json, suggested: null }
+  })
+}
+
+/** What is different after all changes of one thing together. */
+function netChange(changes: readonly Modification[]): Record<string, { before: Json; after: Json }> {
+  const net: Record<string, { before: Json; after: Json }> = {}
+  for (const m of [...changes].sort((x, y) => (x.at < y.at ? -1 : 1))) {
+    for (const [name, c] of Object.entries(m.attributes)) net[name] = { before: net[name]?.before ?? (c.before as Json), after: c.after as Json }
+  }
+  return Object.fromEntries(Object.entries(net).filter(([, c]) => !sameJson(c.before, c.after)))
 }
 
 async function decisionsOf(io: Io, g: Globals, o: Options & { decision?: string[] }): Promise<Decision[]> {

@@ -74,6 +74,20 @@ export function recordCommands(program: Command, io: Io): void {
 }
 
 function modificationCommands(rec: Command, io: Io): void {
+  rec.command('sources').description('audit logs that are read, when last, and what is wrong').action(async (_o: object, cmd: Command) => {
+    const g = cmd.optsWithGlobals<Globals>()
+    const { sources } = await client(io, g).call(recordRoutes.sources)
+    answer(io, g, sources, () => (sources.length === 0 ? 'no audit log is configured' : table(['SOURCE', 'READ', 'WHAT IS WRONG'], sources.map((x) => [x.source, x.read_at ?? 'never', x.error ?? '']))))
+  })
+  rec
+    .command('abandon <recording>')
+    .description('the rest of a recording never comes: close it as partial (approver or admin)')
+    .requiredOption('--reason <text>')
+    .action(async (id: string, o: { reason: string }, cmd: Command) => {
+      const g = cmd.optsWithGlobals<Globals>()
+      const r = await client(io, g).call(recordRoutes.abandon, { params: { id }, body: { reason: o.reason } })
+      answer(io, g, r, () => `${r.id} is closed as ${r.state}`)
+    })
   rec
     .command('modifications')
     .description('manual changes: whose, under which grant, and the code that says the same')

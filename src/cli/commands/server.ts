@@ -17,9 +17,10 @@ export function serverCommands(program: Command, io: Io): void {
     .option('--public-url <url>', 'how people reach this server (links in pages)')
     .option('--tls-cert <file>', 'serve TLS: certificate chain (PEM); without it put a TLS proxy in front and give --public-url')
     .option('--tls-key <file>', 'serve TLS: private key (PEM)')
+    .option('--parent-pid <n>', 'stop when this process ends')
     .option('--checkpoint-remote <git url>', 'git remote that gets each signed checkpoint on a branch of its own')
     .addHelpText('after', '\nExamples:\n  reglaze serve\n  reglaze serve --database-url postgres://reglaze@db.example/reglaze --public-url https://reglaze.example')
-    .action(async (o: { data: string; host: string; port: string; databaseUrl?: string; publicUrl?: string; checkpointRemote?: string; tlsCert?: string; tlsKey?: string }, cmd: Command) => {
+    .action(async (o: { data: string; host: string; port: string; databaseUrl?: string; publicUrl?: string; checkpointRemote?: string; tlsCert?: string; tlsKey?: string; parentPid?: string }, cmd: Command) => {
       const g = cmd.optsWithGlobals<Globals>()
       if (!/^\d{1,5}$/.test(o.port) || Number(o.port) > 65_535) throw new ReglazeError(CORE.INVALID_INPUT, `--port ${o.port} is not a port`, { hint: 'Give a number from 0 (the next free one) to 65535.' })
       if ((o.tlsCert === undefined) !== (o.tlsKey === undefined)) throw new ReglazeError(CORE.INVALID_INPUT, 'TLS needs both --tls-cert and --tls-key')
@@ -34,7 +35,8 @@ export function serverCommands(program: Command, io: Io): void {
       if (g.json) io.out(`${JSON.stringify(ready)}\n`)
       else io.out(`serving at ${server.url}${server.firstAdminToken ? `\nadmin token (shown once): ${server.firstAdminToken}` : ''}\n`)
       await new Promise<void>((done) => {
-        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done())
+        for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => done())
+        if (o.parentPid) watchParent(Number(o.parentPid), done)
       })
       await server.stop()
     })
@@ -94,9 +96,10 @@ function tokenCommands(program: Command, io: Io): void {
     .option('--person <id>', 'the token acts as this person')
     .option('--scope <scope...>', 'api, state (read and write Terraform state), state-read', ['api'])
     .option('--ttl <duration>', 'like 30d')
-    .action(async (name: string, o: { role: 'viewer'; person?: string; scope: ('api' | 'state' | 'state-read')[]; ttl?: string }, cmd: Command) => {
+    .option('--data <folder>', 'without a server: into the database of this data folder (a lost admin token is replaced by who has the folder; it is in the ledger)')
+    .action(async (name: string, o: { role: 'viewer'; person?: string; scope: ('api' | 'state' | 'state-read')[]; ttl?: string; data?: string }, cmd: Command) => {
       const g = cmd.optsWithGlobals<Globals>()
-      const made = await client(io, g).call(serverRoutes.tokenCreate, { body: { name, role: o.role, scopes: o.scope, ...(o.person ? { person: o.person } : {}), ...(o.ttl ? { ttl: o.ttl } : {}) } })
+      const made = o.data ? await offline(io, o.data, { name, role: o.role, person: o.person, scopes: o.scope, ttl: o.ttl }) : await client(io, g).call(serverRoutes.tokenCreate, { body: { name, role: o.role, scopes: o.scope, ...(o.person ? { person: o.person } : {}), ...(o.ttl ? { ttl: o.ttl } : {}) } })
       answer(io, g, made, () => `${made.token.id}\n${made.secret}`)
     })
   token.command('list').description('tokens without their secrets').action(async (_o: object, cmd: Command) => {
@@ -109,4 +112,26 @@ function tokenCommands(program: Command, io: Io): void {
     const done = await client(io, g).call(serverRoutes.tokenRevoke, { params: { id } })
     answer(io, g, done, () => `${id} is ended`)
   })
+}
+
+async function offline(io: Io, data: string, token: { name: string; role: 'viewer'; person: string | undefined; scopes: string[]; ttl: string | undefined }) {
+  const { createToken, openStore } = await import('../../server/index.ts')
+  const store = await openStore({ dataDir: resolve(io.cwd, data), databaseUrl: io.env['DATABASE_URL'], migrate: false })
+  try {
+    return await createToken(store, token, 'the data folder')
+  } finally {
+    await store.close()
+  }
+}
+
+function watchParent(pid: number, ended: () => void): void {
+  const timer = setInterval(() => {
+    try {
+      process.kill(pid, 0)
+    } catch {
+      clearInterval(timer)
+      ended()
+    }
+  }, 1000)
+  timer.unref()
 }

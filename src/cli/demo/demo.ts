@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { CORE, ReglazeError } from '../../core/index.ts'
 import { removeCluster, removeEmbedded } from '../../store/index.ts'
 import { createRunner } from '../../terraform/index.ts'
-import { paint, waited, type Io } from '../io.ts'
+import { paint, waits, type Io } from '../io.ts'
 import { Narrator, type StepRecord } from './narrator.ts'
 import { portFrom } from './processes.ts'
 import * as story from './story.ts'
@@ -23,8 +23,8 @@ export interface DemoReport {
   readonly version: string
   readonly terraform: string
   readonly seconds: number
-  /** Spent asleep, waiting for other programs. */
-  readonly waited_ms: number
+  /** When it slept to wait for other programs, in milliseconds since 1970. */
+  readonly waits: readonly { readonly from: number; readonly to: number }[]
   readonly steps: readonly StepRecord[]
 }
 const MARKER = '.reglaze-demo'
@@ -54,7 +54,7 @@ export async function demo(io: Io, o: DemoOptions): Promise<DemoReport> {
     if (n.records.every((r) => r.ok)) n.records.push({ name: 'the world', ok: false, proof: (error as Error).message, evidence: { stack: (error as Error).stack }, commands: [], ms: 0 })
     n.say(`\n${paint(io, 'red', 'The story ended here.')} ${(error as Error).message}\nLogs: ${join(dir, 'logs')}, ${join(dir, 'sandbox', 'logs')}`)
   }
-  const report: DemoReport = { ok, version: VERSION, terraform: terraform.version, seconds: Math.round((performance.now() - started) / 100) / 10, waited_ms: waited.ms, steps: n.records }
+  const report: DemoReport = { ok, version: VERSION, terraform: terraform.version, seconds: Math.round((performance.now() - started) / 100) / 10, waits, steps: n.records }
   if (o.json) io.out(`${JSON.stringify(report, null, 2)}\n`)
   else if (ok) io.out(`\n${paint(io, 'green', `Every proof held: ${n.records.length} steps in ${report.seconds} s, on Terraform ${report.terraform}.`)}\n`)
   if (ok && !o.exit) {
@@ -114,7 +114,10 @@ function runs(pid: number): boolean {
 }
 
 function nextCommands(io: Io, c: story.Cast): string {
-  const env = [`export REGLAZE_URL=${c.world.url}`, `export REGLAZE_TOKEN=$(cat ${c.world.path('keys', `reglaze-${c.dri}.token`)})`, `export SANDBOX_URL=${c.world.cloudUrl} SANDBOX_TOKEN=$(cat ${c.world.path('sandbox', 'cloud', 'root.key')})`, `export PATH=${c.world.path('bin')}:$PATH`]
-  const commands = [`reglaze incident timeline ${c.incident}`, 'reglaze incident open storefront "try it yourself"', 'reglaze access request production-repair --incident INC-2 --reason "a try" --wait', 'reglaze pause INC-2 --wait', 'sandbox list instances', 'sandbox audit', 'reglaze demo --skip pause --dir .reglaze/demo-2   # why pausing matters']
-  return `\nThe world is up. In another terminal:\n\n${env.map((l) => `  ${l}`).join('\n')}\n\n${commands.map((l) => `  ${paint(io, 'cyan', l)}`).join('\n')}\n\nAPI: ${c.world.url}/ · folder: ${c.world.dir} · Ctrl-C stops everything.\n`
+  const file = c.world.path('people', `${c.dri}.env`)
+  const kept = Object.entries(c.person.env).filter(([k, v]) => v !== undefined && !['PATH', 'HOME', 'TERM', 'LANG', 'LC_ALL'].includes(k))
+  writeFileSync(file, `${kept.map(([k, v]) => `export ${k}='${String(v).replaceAll("'", `'\\''`)}'`).join('\n')}\nexport PATH='${story.writeCommands(c.world)}':"$PATH"\ncd '${c.clone}'\n`, { mode: 0o600 })
+  const commands = [`reglaze incident timeline ${c.incident}`, 'reglaze incident open storefront "try it yourself"', 'reglaze access request production-repair --incident INC-2 --reason "a try" --wait', 'reglaze pause INC-2 --wait', 'reglaze incident show INC-2     # what stands open, with the command that clears it', 'sandbox list instances', 'reglaze demo --skip pause --dir /tmp/reglaze-demo-2   # why pausing matters']
+  return `\nThe world is up. In another terminal, as ${c.dri}:\n\n  . ${quoted(file)}\n\n${commands.map((l) => `  ${paint(io, 'cyan', l)}`).join('\n')}\n\nAPI: ${c.world.url}/ · folder: ${c.world.dir} · Ctrl-C stops everything.\n`
 }
+const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path}'`)

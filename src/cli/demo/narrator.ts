@@ -48,6 +48,12 @@ export class Narrator {
     }
   }
 
+  /** Shows a command that is run by other means than ours, e.g. git. */
+  command(shown: string): void {
+    this.#commands.push(shown)
+    this.say(`    ${paint(this.#io, 'cyan', `$ ${shown}`)}`)
+  }
+
   /** Runs exactly the command that is printed, as this person; gives its JSON answer. Throws when it does not end with the expected code. */
   async reglaze<T>(person: { env: NodeJS.ProcessEnv; cwd: string }, argv: readonly string[], expect = 0): Promise<T> {
     const shown = `reglaze ${argv.map(quote).join(' ')}`

@@ -153,7 +153,8 @@ export async function pause(c: Cast): Promise<void> {
   })
   await c.n.step('What differed before is the baseline', async () => {
     const found = await c.n.reglaze<Any>(c.person, ['reconcile', 'baseline', 'infra', '--incident', c.incident])
-    return { proof: `${found.drift.length} differences existed before the incident (state serial ${found.serial})`, evidence: found }
+    must(found.drift.some((d: Any) => d.address.includes('web-2')), 'the change that was made weeks ago is not in the baseline')
+    return { proof: `${found.drift.length} differences existed before the incident (state serial ${found.serial}), among them a first-boot script on web-2 that somebody changed weeks ago`, evidence: found }
   })
 }
 
@@ -246,6 +247,8 @@ export async function endState(c: Cast): Promise<void> {
     must(found.blind.some((b: string) => /no complete plan/.test(b)), 'a normal plan was expected to be impossible (precondition on the major version)')
     await c.n.reglaze(c.person, ['reconcile', 'decide', 'module.web.sandbox_instance.this["web-1"]', 'revert', '--incident', c.incident, '--reason', 'was only for the peak'])
     const items = await c.n.reglaze<Any[]>(c.person, ['reconcile', 'decide', '--incident', c.incident, '--suggested'])
+    const old = found.resources.find((r: Any) => r.address.includes('web-2'))
+    must(old?.baseline === true, 'what was there before the incident is blamed on it')
     const open = items.filter((i) => !i.decision)
     must(open.length === 0, `no decision for ${open.map((i) => i.address).join(', ')}`)
     const count = (d: string) => items.filter((i) => i.decision === d).map((i) => i.address)
@@ -261,6 +264,7 @@ export async function reconcile(c: Cast): Promise<void> {
     if ((await c.git('branch', '--show-current')) !== done.branch) await c.git('checkout', '-q', done.branch)
     const applied = await c.n.reglaze<Any>(c.repairer, ['reconcile', 'apply', 'infra', '--incident', c.incident])
     await c.n.reglaze(c.repairer, ['reconcile', 'tidy', 'infra', '--incident', c.incident])
+    c.n.command(`git push origin ${done.branch}:${done.branch} ${done.branch}:main`)
     await c.git('push', '-q', 'origin', `${done.branch}:${done.branch}`, `${done.branch}:main`)
     return { proof: `${done.branch} at ${done.commit.slice(0, 10)}: ${done.edits.length} edits in ${done.files.join(', ')}, everything else byte for byte the same; applied ${applied.applied.length} changes, serial ${applied.serial}`, evidence: { patch: done.patch, edits: done.edits, applied } }
   })
@@ -351,7 +355,8 @@ export async function withoutPause(c: Cast): Promise<void> {
   await c.n.step('The close gate refuses', async () => {
     const answer = await c.n.reglaze<Any>(c.person, ['incident', 'close', c.incident], 5)
     const open = answer.error?.data?.open ?? []
-    must(open.length > 0, 'the gate gave no list')
+    const what = open.map((o: Any) => o.what).join('; ')
+    must(open.some((o: Any) => o.code === 'grant-live') && what.includes('undone by svc-gitops') && what.includes('undone by svc-autoscaler'), `the list does not say what was undone: ${what}`)
     return { proof: `${open.length} things stand open: ${open.map((o: Any) => o.code).join(', ')}`, evidence: { open } }
   })
   await revoke(c)

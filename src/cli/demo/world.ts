@@ -8,7 +8,7 @@ import { createClient, serverRoutes, type Client } from '../../client/index.ts'
 import { startSmtpSink, type SmtpSink } from '../../connectors/smtp/sink.ts'
 import { CORE, ReglazeError } from '../../core/index.ts'
 import { startCluster, type Cluster } from '../../store/index.ts'
-import { waitFor } from '../io.ts'
+import { sleep, waitFor } from '../io.ts'
 import { PACKAGE_ROOT } from '../version.ts'
 import { freePorts, portFrom, startChild, type Child } from './processes.ts'
 
@@ -101,7 +101,7 @@ export class World {
   async startServer(): Promise<void> {
     const child = await startChild({
       name: 'reglaze serve', log: this.path('logs', 'reglaze.log'), env: this.#serverEnv,
-      args: [REGLAZE, '--json', 'serve', '--data', this.path('reglaze'), '--port', String(this.port), '--checkpoint-remote', this.remote],
+      args: [REGLAZE, '--json', 'serve', '--data', this.path('reglaze'), '--port', String(this.port), '--parent-pid', String(process.pid), '--checkpoint-remote', this.remote],
     })
     this.#children.set('reglaze', child)
     const token = child.ready['admin_token']
@@ -282,10 +282,12 @@ export class World {
       },
       { timeoutMs: 60_000, what: () => `production is not built yet; see ${this.path('sandbox', 'logs')}` },
     )
+    // Somebody did this weeks ago: it must never be blamed on the incident.
+    await this.cloud('PATCH', '/v1/instances/name:web-2', { user_data: '#!/bin/sh\nsysctl -w net.core.somaxconn=4096\n' })
     this.#say('something breaks: the gateway fails, and the migration of the orders database')
     await this.cloud('POST', '/v1/databases/name:orders/actions/fail')
     await this.cloud('POST', '/v1/instances/name:gateway/actions/fail')
     // The alert comes later than its cause: a rule has to hold for a while before it fires.
-    await new Promise((done) => setTimeout(done, ALERT_AFTER_MS))
+    await sleep(ALERT_AFTER_MS)
   }
 }

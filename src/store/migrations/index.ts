@@ -9,6 +9,7 @@ import * as pauseShared from './0051_pause_shared.ts'
 import * as record from './0060_record.ts'
 import * as reconcile from './0070_reconcile.ts'
 import * as assess from './0080_assess.ts'
+import * as alarms from './0090_alarms.ts'
 
 /** One step of the schema: SQL text, run once, all steps of one start in one transaction. */
 export interface Migration {
@@ -17,4 +18,4 @@ export interface Migration {
 }
 
 /** In order of their numbers. A released migration never changes; a new one is added at its place. */
-export const migrations: readonly Migration[] = [store, ledger, config, incident, oncall, access, pause, pauseShared, record, reconcile, assess]
+export const migrations: readonly Migration[] = [store, ledger, config, incident, oncall, access, pause, pauseShared, record, reconcile, assess, alarms]

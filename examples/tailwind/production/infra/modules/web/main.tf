@@ -8,6 +8,8 @@ resource "sandbox_instance" "this" {
   tags   = merge(var.tags, { Name = each.key })
   labels = ["shop", "public"]
 
+  user_data = "#!/bin/sh\n"
+
   policy = jsonencode({
     Version = "1"
     Statement = [
@@ -23,5 +25,10 @@ resource "sandbox_instance" "this" {
   disk {
     device  = "/dev/sdb"
     size_gb = 200
+  }
+
+  lifecycle {
+    # First-boot scripts are tried out on the machines.
+    ignore_changes = [user_data]
   }
 }
