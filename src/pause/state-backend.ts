@@ -3,7 +3,7 @@ import { mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Caller, HoldSpec, Json, Observation, Pausable, PauseState } from '../core/index.ts'
 import { append } from '../ledger/index.ts'
-import { sql, type Store, type Tx } from '../store/index.ts'
+import { observeOnly, sql, type Store, type Tx } from '../store/index.ts'
 
 /** Server side of Terraform's `http` backend (contract: reference terraform-and-gitops.md §3.2). A hold is decided by who calls, never by a lock id. */
 export interface StateRequest {
@@ -55,6 +55,8 @@ export class StateBackend {
     if (!scopes.includes('state') && !scopes.includes('state-read')) return { status: 403, body: 'this token has no state scope' }
     const readOnly = !scopes.includes('state')
     if (readOnly && r.method !== 'GET') return { status: 403, body: 'this token may only read state (use -lock=false)' }
+    // What came out of a backup may be older than what is real: a run on it would make things twice.
+    if ((await observeOnly(this.#store.db)) !== null) return { status: 423, body: JSON.stringify(restoredInfo(r.name)) }
     const broken = malformed(r)
     if (broken !== null) return { status: 400, body: broken }
     if (r.method === 'GET') return readOnly ? this.#get(this.#store.db, r.name) : this.#unlessHeld(r, (tx) => this.#get(tx, r.name))
@@ -261,4 +263,10 @@ export function stateHold(store: Store): Pausable {
     },
     manual: (spec) => `reglaze resume ${spec.incident}`,
   }
+}
+
+/** What Terraform shows while a restored server only observes. */
+function restoredInfo(name: string): LockInfo {
+  const why = 'restored from a backup: compare it with the newest state that you have, then `reglaze restore confirm`'
+  return { ID: why, Operation: 'hold', Info: why, Who: 'reglaze', Version: 'reglaze', Created: new Date().toISOString(), Path: name }
 }

@@ -83,7 +83,7 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   undo.push(() => sequencer.stop())
   // A ledger that cannot be signed must not keep anybody inside: revoking goes on, certificates are refused.
   await sequencer.flush().catch((error: unknown) => log.error({ err: error }, 'the ledger cannot be signed; see the runbook "ledger inconsistent"'))
-  const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: () => createRunner() })
+  const connectors = new Connectors({ config, store, dataDir: o.dataDir, secretKey: secretKey(keyDir), runner: () => createRunner({ bare: true }) })
   undo.push(() => connectors.close())
   let url = ''
   const joined = compose({

@@ -59,9 +59,13 @@ export interface Place {
 
 const GRACE_MS = 15_000
 
-function environment(own: Readonly<Record<string, string | undefined>> | undefined): Record<string, string> {
+/** What every program may know of ours: where things are, in which language, through which proxy. */
+const HARMLESS = /^(PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|LANG|LANGUAGE|LC_\w+|TZ|TERM|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY|TF_PLUGIN_CACHE_DIR|REGLAZE_TERRAFORM)$/
+
+function environment(own: Readonly<Record<string, string | undefined>> | undefined, bare: boolean): Record<string, string> {
   const env: Record<string, string> = {}
-  for (const [k, v] of Object.entries({ ...process.env, ...own })) if (v !== undefined) env[k] = v
+  const ours = bare ? Object.fromEntries(Object.entries(process.env).filter(([k]) => HARMLESS.test(k))) : process.env
+  for (const [k, v] of Object.entries({ ...ours, ...own })) if (v !== undefined) env[k] = v
   // Arguments that somebody exported for his shell would change what a plan covers (-target) or where it is written.
   for (const k of Object.keys(env)) if (/^TF_(CLI_ARGS|LOG)/.test(k)) delete env[k]
   const config = env['TF_CLI_CONFIG_FILE']
@@ -94,12 +98,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Finds the program and its version. Throws TERRAFORM_MISSING, TERRAFORM_TOO_OLD. */
-export async function createRunner(o: { binary?: string; env?: Readonly<Record<string, string | undefined>> } = {}): Promise<Runner> {
+/** Finds the program and its version. `bare`: Terraform and its providers get none of our variables but harmless ones. Throws TERRAFORM_MISSING, TERRAFORM_TOO_OLD. */
+export async function createRunner(o: { binary?: string; env?: Readonly<Record<string, string | undefined>>; bare?: boolean } = {}): Promise<Runner> {
   const base = { ...process.env, ...o.env }
   const binary = o.binary ?? findBinary(base)
   const counters: Counters = { invocations: 0, ms: 0, byCommand: {} }
-  const run = (args: readonly string[], r: RunOptions): Promise<RunResult> => execute(binary, args, { ...r, env: { ...o.env, ...r.env } }, counters)
+  const run = (args: readonly string[], r: RunOptions): Promise<RunResult> => execute(binary, args, { ...r, env: { ...o.env, ...r.env } }, counters, o.bare ?? false)
   const answer = await run(['version', '-json'], { cwd: tmpdir(), timeoutMs: 60_000 })
   const version = (JSON.parse(answer.stdout) as { terraform_version: string }).terraform_version
   const [major, minor] = version.split('.').map(Number) as [number, number]
@@ -135,7 +139,7 @@ function spool(): { readonly fd: number; fresh(): Buffer; close(): void } {
   }
 }
 
-function execute(binary: string, args: readonly string[], o: RunOptions, counters: Counters): Promise<RunResult> {
+function execute(binary: string, args: readonly string[], o: RunOptions, counters: Counters, bare: boolean): Promise<RunResult> {
   const started = performance.now()
   const name = args[0] === 'state' || args[0] === 'providers' ? args.slice(0, 2).join(' ') : (args[0] as string)
   const obstacle = obstacleTo(binary, name, o)
@@ -143,7 +147,7 @@ function execute(binary: string, args: readonly string[], o: RunOptions, counter
   return new Promise((resolve, reject) => {
     const spooled = spool()
     const errors = spool()
-    const child = spawn('/bin/sh', [...STEADY, binary, ...args], { cwd: o.cwd, env: environment(o.env), stdio: ['pipe', spooled.fd, errors.fd] })
+    const child = spawn('/bin/sh', [...STEADY, binary, ...args], { cwd: o.cwd, env: environment(o.env, bare), stdio: ['pipe', spooled.fd, errors.fd] })
     const out: Buffer[] = []
     const diagnostics: Diagnostic[] = []
     let stopped: 'timeout' | 'signal' | null = null
