@@ -205,7 +205,7 @@ export class Access {
     }
     return items
   }
-  windows() {
-    return rows.windows(this.#db)
+  windows(since?: string) {
+    return rows.windows(this.#db, since)
   }
 }

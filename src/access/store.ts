@@ -173,16 +173,19 @@ export async function addApproval(tx: Tx, id: string, person: string, decision: 
 }
 export interface Window {
   grantId: string
+  incident: string | null
   person: string
   principals: string[]
   from: Date
   until: Date | null
 }
-/** When each grant was in force at its targets: what manual modifications are attributed by. */
-export async function windows(db: Db | Tx): Promise<Window[]> {
+/** When each grant was in force at its targets: what manual modifications are attributed by. `since`: only those that had not ended by then. */
+export async function windows(db: Db | Tx, since?: string): Promise<Window[]> {
   return (
-    await sql<Window>`select g.id as "grantId", g.person, array_agg(distinct t.principal) as principals, min(coalesce(t.granted_at, g.requested_at)) as "from",
+    await sql<Window>`select * from (
+      select g.id as "grantId", g.incident_id as incident, g.person, array_agg(distinct t.principal) as principals, min(coalesce(t.granted_at, g.requested_at)) as "from",
         case when g.end_asked_at is not null or g.expires_at <= reglaze.now() then least(g.end_asked_at, g.expires_at) end as until
-      from grants g join grant_targets t on t.grant_id = g.id group by g.id`.execute(db)
+      from grants g join grant_targets t on t.grant_id = g.id group by g.id) w
+      where ${since ?? null}::timestamptz is null or until is null or until >= ${since ?? null}::timestamptz - interval '1 day'`.execute(db)
   ).rows
 }

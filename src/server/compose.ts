@@ -95,10 +95,8 @@ export function compose(d: ComposeDeps): Composition {
   const index = stateIndex(states)
   const record = recordPart({
     store, dataDir: d.dataDir, sources: () => connectors.auditSources(), incidentId: async (id) => (await incidents.get(id)).id,
-    grantsFor: async () => {
-      const of = new Map((await access.list({ all: true })).map((g) => [g.id, g.incident_id]))
-      return (await access.windows()).map((w) => ({ grantId: w.grantId, person: w.person, principal: w.principals[0] ?? w.person, principals: w.principals, activeFrom: w.from.toISOString(), endedAt: w.until?.toISOString() ?? null, incident: of.get(w.grantId) ?? null }))
-    },
+    // A change after the end of a grant has to find that grant: a day back is enough to say so, and bounds the work.
+    grantsFor: async ({ from }) => (await access.windows(from)).map((w) => ({ grantId: w.grantId, person: w.person, principal: w.principals[0] ?? w.person, principals: w.principals, activeFrom: w.from.toISOString(), endedAt: w.until?.toISOString() ?? null, incident: w.incident })),
     openIncidents: async () => (await incidents.list(false)).map((i) => ({ id: i.id, number: i.number, openedAt: i.opened_at })),
     automation: () => config().automations.flatMap((a) => a.identities),
     ours: () => config().automations.flatMap((a) => a.passes),
