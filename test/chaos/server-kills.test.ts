@@ -54,6 +54,8 @@ class ServerKills extends KillingNarrator<(typeof MIDDLE)[number]> {
 let stage: Stage
 beforeAll(async () => {
   stage = await raiseStage('server-kills', (s) => (kills = new ServerKills(s, MIDDLE)))
+  await stage.crash()
+  kills.cases.push('after "The world of Tailwind Traders"')
 }, 120_000)
 afterAll(async () => {
   if (stage) await lowerStage(stage)
