@@ -71,7 +71,14 @@ function merge(sources: Source[], problems: Problem[]): { merged: Record<string,
   const merged: Record<string, unknown> = {}
   const origin = new Map<string, [Source, number]>()
   for (const source of sources) {
-    const value = source.doc.toJS() as unknown
+    let value: unknown
+    try {
+      value = source.doc.toJS()
+    } catch (error) {
+      // Aliases that multiply without end, or that point to nothing.
+      problems.push({ file: source.file, line: 1, column: 1, path: '', message: (error as Error).message })
+      continue
+    }
     if (value === null || value === undefined) continue
     if (typeof value !== 'object' || Array.isArray(value)) {
       problems.push({ file: source.file, line: 1, column: 1, path: '', message: 'a configuration is a mapping with keys like people, teams, services' })

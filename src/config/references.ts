@@ -49,7 +49,8 @@ export function checkReferences(c: Config): Dangling[] {
     r.targets.forEach((t, k) => want('connector', t.connector, 'roles', i, 'targets', k, 'connector'))
     r.approval.forEach((a, k) => {
       a.approvers.forEach((p, n) => want('person', p, 'roles', i, 'approval', k, 'approvers', n))
-      if (a.approvals > a.approvers.length) found.push({ path: ['roles', i, 'approval', k, 'approvals'], message: `${a.approvals} approvals are asked for, but only ${a.approvers.length} people may approve: nobody could ever get this role` })
+      const people = new Set(a.approvers).size
+      if (a.approvals > people) found.push({ path: ['roles', i, 'approval', k, 'approvals'], message: `${a.approvals} approvals are asked for, but only ${people} people may approve: nobody could ever get this role` })
     })
   })
   c.workspaces.forEach((w, i) => w.services.forEach((s, k) => want('service', s, 'workspaces', i, 'services', k)))
