@@ -87,7 +87,7 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   undo.push(() => connectors.close())
   let url = ''
   const joined = compose({
-    store, dataDir: o.dataDir, config, connectors, log, publicUrl: () => o.publicUrl ?? url,
+    store, dataDir: o.dataDir, config, connectors, log, publicUrl: () => o.publicUrl ?? config().paging?.public_url ?? url,
     certify: (incident) => certify(store, sequencer, keyDir, join(o.dataDir, 'certificates'), incident),
   })
   composition = joined
