@@ -36,9 +36,6 @@ export const pageShape = z.object({
 const acknowledgement = z.object({ incident: z.string(), page: z.string().nullable(), acknowledged_by: z.string(), acknowledged_at: time, already: z.boolean() })
 const ackBody = z.strictObject({ person: z.string().optional().describe('for whom; only an admin may name somebody else') }).default({})
 const limit = z.coerce.number().int().min(1).max(1000).default(100)
-/** Group webhooks are large: 5,000 alerts are 2 MB in one body. */
-export const INTAKE_BODY_LIMIT = 64 * 1024 * 1024
-
 export const oncallRoutes = {
   intake: route({
     id: 'intake.alertmanager', method: 'POST', path: '/api/v1/intake/alertmanager/{source}', roles: ['public'],
