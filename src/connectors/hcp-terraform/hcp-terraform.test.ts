@@ -71,6 +71,13 @@ test('a lock of somebody else is recorded, not taken over, and stays', async () 
   expect(await seen(c)).toMatchObject({ paused: true, setting: { autoApply: false, locked: true, lockedBy: 'users/user-human' } })
   await c.resume(spec)
   expect((await seen(c)).setting).toEqual(spec.prior)
+  // No run can start under that lock, so none is waited for; once it is gone it is not ours to put back.
+  expect(await c.firstRun(spec, new Date().toISOString())).toMatchObject({ value: { ran: true, changed: [], detail: { locked_as_before_by: 'users/user-human' } } })
+  expect(c.givenUp(spec, spec.prior)).toBeNull()
+  await act(w, 'human', 'unlock')
+  await c.resume(spec)
+  expect(c.givenUp(spec, (await seen(c)).setting)).toMatch('users/user-human had locked it before the hold; that lock is gone')
+  expect(c.givenUp(spec, { autoApply: false, locked: false, lockedBy: null })).toBeNull()
 })
 
 test('a lock that somebody else took during the hold is named and left alone', async () => {
