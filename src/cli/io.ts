@@ -87,12 +87,15 @@ export function report(io: Io, g: Globals, thrown: unknown): number {
   return EXIT[kind] ?? 70
 }
 
-/** When this process slept to wait for others, in milliseconds since 1970: the demo reports it. */
-export const waits: { from: number; to: number }[] = []
-export async function sleep(ms: number): Promise<void> {
+/** When this process waited for other programs, and for what; in milliseconds since 1970. The demo reports it. */
+export const waits: { what: string; from: number; to: number }[] = []
+export async function waitingFor<T>(what: string, work: Promise<T>): Promise<T> {
   const from = Date.now()
-  await new Promise((r) => setTimeout(r, ms))
-  waits.push({ from, to: Date.now() })
+  try {
+    return await work
+  } finally {
+    waits.push({ what, from, to: Date.now() })
+  }
 }
 
 /** Waits until `look` gives a value; asks again every `everyMs`. Throws OUTSIDE_FAILED with what is still missing at the deadline. */
@@ -106,6 +109,6 @@ export async function waitFor<T>(look: () => Promise<T | null>, o: { timeoutMs: 
     })
     if (found !== null) return found
     if (performance.now() > end) throw new ReglazeError(CORE.OUTSIDE_FAILED, `waited ${Math.round(o.timeoutMs / 1000)} s: ${o.what()}`, { hint: 'The work goes on in the server; look again, or run the same command once more.' })
-    await sleep(o.everyMs ?? 150)
+    await waitingFor('answers of the server and of the automations', new Promise((r) => setTimeout(r, o.everyMs ?? 150)))
   }
 }

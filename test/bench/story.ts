@@ -26,11 +26,13 @@ export async function benchStory(): Promise<Row[]> {
     const explained = covered([...spans, ...waits]) / 1000
     const rest = (report.seconds - explained) / report.seconds
     const runs = spans.length
+    const reasons = [...new Set(report.waits.map((w) => w.what))].map((what) => ({ what: `  waited for ${what}`, value: `${(covered(report.waits.filter((w) => w.what === what).map((w) => [w.from, w.to])) / 1000).toFixed(1)} s`, peer: '', ratio: '' }))
     if (rest > MOST_REST || runs > MOST_RUNS) process.exitCode = 1
     return [
       { what: 'story, wall time', value: `${report.seconds.toFixed(1)} s`, peer: `bound ${MOST_SECONDS} s`, ratio: `${(report.seconds / MOST_SECONDS).toFixed(2)}×` },
       { what: 'story, inside Terraform (any process, overlaps once)', value: `${inside.toFixed(1)} s`, peer: `of ${report.seconds.toFixed(1)} s`, ratio: (inside / report.seconds).toFixed(2) },
       { what: 'story, waiting for other programs outside Terraform', value: `${(explained - inside).toFixed(1)} s`, peer: `of ${report.seconds.toFixed(1)} s`, ratio: ((explained - inside) / report.seconds).toFixed(2) },
+      ...reasons,
       { what: 'story, outside Terraform and outside waits', value: `${(report.seconds - explained).toFixed(1)} s`, peer: `bound ${MOST_REST} of wall`, ratio: rest.toFixed(2) },
       { what: 'story, Terraform invocations', value: String(runs), peer: `bound ${MOST_RUNS}`, ratio: `${(runs / MOST_RUNS).toFixed(2)}×` },
     ]

@@ -23,8 +23,8 @@ export interface DemoReport {
   readonly version: string
   readonly terraform: string
   readonly seconds: number
-  /** When it slept to wait for other programs, in milliseconds since 1970. */
-  readonly waits: readonly { readonly from: number; readonly to: number }[]
+  /** When it waited for other programs, and for what; in milliseconds since 1970. */
+  readonly waits: readonly { readonly what: string; readonly from: number; readonly to: number }[]
   readonly steps: readonly StepRecord[]
 }
 const MARKER = '.reglaze-demo'

@@ -8,7 +8,7 @@ import { createClient, serverRoutes, type Client } from '../../client/index.ts'
 import { startSmtpSink, type SmtpSink } from '../../connectors/smtp/sink.ts'
 import { CORE, ReglazeError } from '../../core/index.ts'
 import { startCluster, type Cluster } from '../../store/index.ts'
-import { sleep, waitFor } from '../io.ts'
+import { waitFor, waitingFor } from '../io.ts'
 import { PACKAGE_ROOT } from '../version.ts'
 import { freePorts, portFrom, startChild, type Child } from './processes.ts'
 
@@ -65,7 +65,7 @@ export class World {
   async raise(): Promise<void> {
     for (const folder of ['logs', 'keys', 'git', 'people', 'mail']) mkdirSync(this.path(folder), { recursive: true, mode: 0o700 })
     this.#say('starting the cloud, the directory, the orders database and the mail sink')
-    const [sandbox] = await Promise.all([this.#sandboxUp('sandbox', 'cloud,directory', []), this.#startOrders(), this.#makeRepository(), this.#installProvider(), this.#startSink()])
+    const [sandbox] = await waitingFor('the cloud, the directory and the orders database to start', Promise.all([this.#sandboxUp('sandbox', 'cloud,directory', []), this.#startOrders(), this.#makeRepository(), this.#installProvider(), this.#startSink()]))
     const urls = sandbox.ready['urls'] as Record<string, string>
     this.cloudUrl = urls['cloud'] as string
     this.directoryUrl = urls['directory'] as string
@@ -78,7 +78,7 @@ export class World {
     await this.#firstServer()
     await this.#configure()
     this.#say('starting the GitOps agent, the Terraform runner and the autoscaler')
-    await this.#startAutomations()
+    await waitingFor('the automations to start', this.#startAutomations())
     await this.#settled()
   }
 
@@ -288,6 +288,6 @@ export class World {
     await this.cloud('POST', '/v1/databases/name:orders/actions/fail')
     await this.cloud('POST', '/v1/instances/name:gateway/actions/fail')
     // The alert comes later than its cause: a rule has to hold for a while before it fires.
-    await sleep(ALERT_AFTER_MS)
+    await waitingFor('the alert: its rule has to hold for a while', new Promise((r) => setTimeout(r, ALERT_AFTER_MS)))
   }
 }
