@@ -48,7 +48,7 @@ test('from the alert to the closed incident: every step proven, nothing left run
     expect(s.proof, s.name).toMatch(/\S{3,}/)
     expect(Object.keys(s.evidence as object).length, s.name).toBeGreaterThan(0)
   }
-  expect(report.steps.slice(1).every((s) => s.commands.length > 0 && s.commands.every((c) => c.startsWith('reglaze ')))).toBe(true)
+  expect(report.steps.slice(1).every((s) => s.commands.length > 0 && s.commands.every((c) => /^(reglaze|git) /.test(c)))).toBe(true)
 
   const grant = evidence(report, 'Break glass').grant
   expect(grant.targets.map((t: Any) => t.connector)).toEqual(['cloud', 'orders-db', 'cloud-assignment'])
