@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { chmodSync, chownSync, existsSync, linkSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { ReglazeError } from '../core/errors.ts'
@@ -44,15 +44,30 @@ export function placeCluster(folder: string, account: Account | null, log: Log):
   }
   const temporary = realpathSync(folder).startsWith(`${realpathSync(tmpdir())}/`)
   for (const base of temporary ? [tmpdir()] : ['/var/lib/reglaze', '/var/tmp']) {
-    const place = join(base, `reglaze-cluster-${hashOf(folder)}`)
+    // A new name each time: a data folder that was removed and made anew must not find the database of the old one.
+    const place = join(base, `reglaze-cluster-${hashOf(folder)}-${randomBytes(4).toString('hex')}`)
     try {
       mkdirSync(place, { recursive: true, mode: 0o711 })
     } catch {
       continue
     }
     const found = lstatSync(place)
-    if (!found.isDirectory() || found.uid !== process.getuid?.() || !canPass(account, place)) continue
-    writeFileSync(join(folder, POINTER), `${place}\n`)
+    if (!found.isDirectory() || found.uid !== process.getuid?.() || !canPass(account, place)) {
+      rmdirSync(place)
+      continue
+    }
+    const draft = join(folder, `${POINTER}.${process.pid}`)
+    writeFileSync(draft, `${place}\n`)
+    try {
+      // Whole or not at all, and the first wins.
+      linkSync(draft, join(folder, POINTER))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      rmdirSync(place)
+      return follow(folder) as string
+    } finally {
+      rmSync(draft, { force: true })
+    }
     log.warn({ wanted: folder, cluster: place, account: account.name }, `PostgreSQL cannot run as root and ${account.name} cannot reach ${folder}: the database is in ${place}`)
     return place
   }
