@@ -16,6 +16,9 @@ let pause: Pause
 let one: string
 let two: string
 let alarms: string[]
+let marked: string[]
+/** The phase whose next mark is lost to a kill. */
+let unmarked: string | null
 let notProven: OpenItem[]
 let automations: { id: string; connector: string; target: object; parents: string[]; services: string[]; passes: string[]; period: string }[]
 let missing: Set<string>
@@ -29,6 +32,8 @@ const open = async (dri: string) => {
 beforeEach(async () => {
   fake = new FakeAutomations()
   alarms = []
+  marked = []
+  unmarked = null
   notProven = []
   missing = new Set()
   const automation = (id: string, parents: string[] = []) => ({ id, connector: 'fake', target: { name: id }, parents, services: ['web'], passes: [], period: '2s' })
@@ -46,7 +51,13 @@ beforeEach(async () => {
       return { id, label: id === one ? 'INC-1' : 'INC-2', service: 'web', dri: rows[0]?.dri ?? null, open: rows[0]?.state === 'open' }
     },
     stillOpen: async (tx, id) => (await sql`select 1 from incidents where id = ${id} and state = 'open' for share`.execute(tx)).rows.length > 0,
-    markPhase: async () => undefined, notProven: async () => notProven, alarm: async (_i, subject) => void alarms.push(subject), observeOnly: async () => false,
+    markPhase: async (_i, phase, state) => {
+      const lost = state === 'done' && phase === unmarked
+      if (lost) unmarked = null
+      if (lost) throw new Error('killed before the mark')
+      marked.push(`${phase} ${state}`)
+    },
+    notProven: async () => notProven, alarm: async (_i, subject) => void alarms.push(subject), observeOnly: async () => false,
   })
 })
 afterEach(async () => {
@@ -90,6 +101,17 @@ describe('holding', () => {
     expect(fake.calls.filter((c) => c.startsWith('resume'))).toEqual(['resume lock', 'resume child', 'resume root'])
     expect([on('root'), on('child'), on('lock')]).toEqual([true, false, true])
     expect(await turn()).toBe('done')
+  })
+  test('killed between the last hold and the mark of the phase: the next process marks it', async () => {
+    unmarked = 'pausing'
+    await expect(hold()).rejects.toThrow('killed')
+    await turn()
+    expect(marked).toContain('pausing done')
+    unmarked = 'resuming'
+    await expect(resume()).rejects.toThrow('killed')
+    expect(await states()).toEqual({ root: 'resumed', child: 'resumed', lock: 'resumed' })
+    await turn()
+    expect(marked).toContain('resuming done')
   })
   test('a closed incident holds nothing, also when it closes at that moment; a name that is not known holds nothing', async () => {
     await expect(pause.pause(one, { automations: ['child', 'chlid'], for: '1h' }, alice)).rejects.toMatchObject({ code: 'INVALID_INPUT', place: 'automations' })

@@ -17,6 +17,7 @@ export function startPauseLoop(pause: Pause): { stop(): Promise<void>; poke(): v
 }
 
 export function converge(pause: Pause, patienceMs = PATIENCE_MS): TimerHandler {
+  const told = new Set<string>()
   return async (incidentId) => {
     if (await pause.deps.observeOnly()) return { again: 5000 }
     const { store } = pause.deps
@@ -33,7 +34,7 @@ export function converge(pause: Pause, patienceMs = PATIENCE_MS): TimerHandler {
     const leaf = [...before].reverse().find((x) => x.resume_asked_at !== null && x.state !== 'resumed')
     if (leaf) await resumeOne(pause, leaf, label)
     const after = await rows.ofIncident(store.db, incidentId)
-    await marks(pause, incidentId, before, after)
+    await marks(pause, incidentId, before, after, told)
     return next(after.filter((h) => h.state !== 'resumed'))
   }
 }
@@ -56,12 +57,16 @@ async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
   await Promise.race([work.catch(() => undefined), late]).finally(() => clearTimeout(timer))
 }
 
-async function marks(pause: Pause, incidentId: string, before: rows.Hold[], after: rows.Hold[]): Promise<void> {
+/** The evidence of the phases. A kill may have come between the last hold and its mark: what this process has not told yet, it tells. */
+async function marks(pause: Pause, incidentId: string, before: rows.Hold[], after: rows.Hold[], told: Set<string>): Promise<void> {
   const live = (list: rows.Hold[]) => list.filter((h) => h.state !== 'resumed')
   const held = (list: rows.Hold[]) => list.length > 0 && list.every((h) => h.state === 'held')
   const resumed = (list: rows.Hold[]) => list.length > 0 && live(list).length === 0
-  if (held(live(after)) && !held(live(before))) await pause.deps.markPhase(incidentId, 'pausing', 'done', { held: live(after).map((h) => ({ automation: h.automation, prior: h.prior, read_back: h.observed })) }, 'observer')
-  if (resumed(after) && !resumed(before)) await pause.deps.markPhase(incidentId, 'resuming', 'done', { resumed: after.map((h) => ({ automation: h.automation, as_before: h.prior, first_run: h.first_run })) }, 'observer')
+  const isNew = !told.has(incidentId)
+  if (held(live(after)) && (isNew || !held(live(before)))) await pause.deps.markPhase(incidentId, 'pausing', 'done', { held: live(after).map((h) => ({ automation: h.automation, prior: h.prior, read_back: h.observed })) }, 'observer')
+  if (resumed(after)) await pause.deps.markPhase(incidentId, 'resuming', 'done', { resumed: after.map((h) => ({ automation: h.automation, as_before: h.prior, first_run: h.first_run })) }, 'observer')
+  if (held(live(after))) told.add(incidentId)
+  else told.delete(incidentId)
 }
 
 /** The time of a hold is over: people are asked, also when the target does not tell; it never resumes by itself. */
