@@ -69,6 +69,9 @@ describe.skipIf(!hasTerraform())('repair plays on a folder', () => {
     expect(planExit()).toContain('No changes')
     expect(await list(w.infra, o())).toMatchObject([{ address: 'sandbox_instance.web', play: 'soft', step: 'quarantined' }])
     expect(await quarantine(w.infra, 'sandbox_instance.web', { ...o(), kind: 'soft' })).toMatchObject({ kind: 'soft' })
+    // Killed before it was told to the server: the same call does the rest.
+    const lost = release(w.infra, 'sandbox_instance.web', { ...o(), released: () => Promise.reject(new Error('no server')) })
+    await expect(lost).rejects.toThrow('no server')
     expect(await release(w.infra, 'sandbox_instance.web', o())).toMatchObject({ kind: 'soft', exact: true })
     expect(w.read('main.tf')).toBe(MAIN)
     await expect(release(w.infra, 'sandbox_instance.web', o())).rejects.toMatchObject({ code: 'REPAIR_NOT_QUARANTINED' })

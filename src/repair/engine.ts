@@ -20,10 +20,16 @@ export async function quarantine(dir: string, address: string, o: RepairOptions 
   return o.kind === 'soft' ? softQuarantine(s, address, o.incident) : hardQuarantine(s, address, o.incident)
 }
 
-/** The exact undo of `quarantine`. `acceptUpdate` lets the import set attributes back to what the code says. */
-export async function release(dir: string, address: string, o: RepairOptions & { acceptUpdate?: boolean } = {}): Promise<ReleaseResult> {
+/**
+ * The exact undo of `quarantine`. `acceptUpdate` lets the import set attributes back to what the code says. The journal
+ * forgets the quarantine only after `released` has come back: killed before, the same call does the rest.
+ */
+export async function release(dir: string, address: string, o: RepairOptions & { acceptUpdate?: boolean; released?: (r: ReleaseResult) => Promise<void> } = {}): Promise<ReleaseResult> {
   const s = await openSession(dir, o)
-  return s.journal.find(address)?.play === 'hard' ? hardRelease(s, address, o) : softRelease(s, address)
+  const done = await (s.journal.find(address)?.play === 'hard' ? hardRelease(s, address, o) : softRelease(s, address))
+  await o.released?.(done)
+  s.journal.remove(address)
+  return done
 }
 
 /** Destroys one object and makes it anew, by a plan that was judged first. */

@@ -147,7 +147,6 @@ export async function hardRelease(s: Session, address: string, o: { acceptUpdate
   const now = (await pulled(s)).entry(address)
   if (now?.id !== item.id) throw new ReglazeError(REPAIR.REPAIR_OTHER_OBJECT, `${address} is ${now?.id ?? 'nothing'} now, it was ${item.id}`, { place: s.dir })
   rmSync(importFile, { force: true })
-  s.journal.remove(address)
   const text = target(s.config(), address).file.text
   return { address, kind: 'hard', id: item.id, file: item.file as string, exact: sha256(text) === item.before, ...done, effort: s.effort() }
 }

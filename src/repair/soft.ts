@@ -65,7 +65,6 @@ export async function softRelease(s: Session, address: string): Promise<ReleaseR
   if (!known && softRegions(t).length === 0) throw new ReglazeError(REPAIR.REPAIR_NOT_QUARANTINED, `${address} is not quarantined`, { place: t.file.name })
   if (known) s.journal.put({ ...known, step: 'releasing' })
   const file = undoSoft(s, address)
-  s.journal.remove(address)
   const exact = known?.before ? sha256(file.text) === known.before : softRegions(target(s.config(), address)).length === 0
   return { address, kind: 'soft', id: known?.id ?? null, file: t.file.name, exact, secretsSet: [], differs: [], effort: s.effort() }
 }

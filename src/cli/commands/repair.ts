@@ -1,14 +1,22 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { Json } from '../../core/index.ts'
+import { ReglazeError, type Json } from '../../core/index.ts'
+import { incidentRoutes } from '../../incident/contract.ts'
 import { reconcileRoutes } from '../../reconcile/contract.ts'
-import { list, quarantine, release, replace, type QuarantineKind } from '../../repair/engine.ts'
+import { list, quarantine, release, REPAIR, replace, type QuarantineKind, type ReleaseResult } from '../../repair/engine.ts'
 import { answer, client, paint, table, type Globals, type Io } from '../io.ts'
 import { engineOptions } from './reconcile.ts'
 
 interface Options {
   incident: string
   workspace: string
+}
+
+/** Whether the incident knows that the object was released, and not quarantined again after that: then repeating the release is no mistake. */
+async function wasReleased(io: Io, g: Globals, o: Options, address: string): Promise<boolean> {
+  if (!(g.token ?? io.env['REGLAZE_TOKEN'])) return false
+  const { entries } = await client(io, g).call(incidentRoutes.timeline, { params: { id: o.incident } })
+  return entries.findLast((e) => e.subject === address && e.kind.startsWith('quarantine.'))?.kind === 'quarantine.released'
 }
 
 export function repairCommands(program: Command, io: Io): void {
@@ -28,8 +36,12 @@ export function repairCommands(program: Command, io: Io): void {
     })
   inIncident(repair.command('release <dir> <address>').description('the exact undo of a quarantine')).action(async (dir: string, address: string, o: Options, cmd: Command) => {
     const g = cmd.optsWithGlobals<Globals>()
-    const done = await release(resolve(io.cwd, dir), address, engineOptions(io, g))
-    await report(g, o, { address, kind: done.kind, state: 'released', data: { id: done.id, exact: done.exact, differs: [...done.differs] } })
+    const released = (r: ReleaseResult) => report(g, o, { address, kind: r.kind, state: 'released', data: { id: r.id, exact: r.exact, differs: [...r.differs] } })
+    const done = await release(resolve(io.cwd, dir), address, { ...engineOptions(io, g), released }).catch(async (error: unknown) => {
+      if (error instanceof ReglazeError && error.code === REPAIR.REPAIR_NOT_QUARANTINED && (await wasReleased(io, g, o, address))) return null
+      throw error
+    })
+    if (done === null) return answer(io, g, { address, already: true }, () => `${paint(io, 'bold', address)} was released already`)
     answer(io, g, done, () => `${paint(io, 'bold', address)} is released; the code is ${done.exact ? 'byte for byte what it was' : 'changed elsewhere meanwhile'}${done.differs.length > 0 ? `; it differs in ${done.differs.join(', ')}` : ''}`)
   })
   inIncident(repair.command('replace <dir> <address>').description('destroy one object and make it anew, by a reviewed plan that touches only it')).action(async (dir: string, address: string, o: Options, cmd: Command) => {
