@@ -16,7 +16,7 @@ interface Middle {
   readonly at: 'entry' | RegExp | number | { readonly terraform: string }
 }
 const MIDDLE: readonly Middle[] = [
-  { command: 'alerts send', at: 350 },
+  { command: 'alerts send', at: 250 },
   { command: 'access request', at: 'entry' },
   { command: 'access credentials', at: 'entry' },
   { command: 'pause', at: 'entry' },
@@ -90,6 +90,8 @@ async function killedShell(name: string, script: string, begun: () => Promise<bo
   let over = false
   void shell.ended.then(() => (over = true))
   while (!over && !(await begun())) await new Promise((done) => setTimeout(done, 20))
+  // What came from the terminal is in the file some milliseconds later.
+  await new Promise((done) => setTimeout(done, 300))
   const { signal, err } = await shell.kill()
   expect(signal, err).toBe('SIGKILL')
   return file
@@ -110,23 +112,27 @@ test('a killed recorder leaves a recording that is listed and closed as partial,
 }, 60_000)
 
 test.each([
-  ['quarantine', 'reglaze repair quarantine infra sandbox_instance.gateway --incident INC-1', 'plan'],
-  ['release', 'reglaze repair release infra sandbox_instance.gateway --incident INC-1', ''],
-  ['replace', `reglaze repair replace infra 'module.web.sandbox_instance.this["web-3"]' --incident INC-1`, 'plan'],
-  ['replace', `reglaze repair replace infra 'module.web.sandbox_instance.this["web-3"]' --incident INC-1`, 'apply'],
+  ['quarantine', 'reglaze repair quarantine infra sandbox_instance.gateway --incident INCIDENT', 'plan'],
+  ['release', 'reglaze repair release infra sandbox_instance.gateway --incident INCIDENT', ''],
+  ['replace', `reglaze repair replace infra 'module.web.sandbox_instance.this["web-3"]' --incident INCIDENT`, 'plan'],
+  ['replace', `reglaze repair replace infra 'module.web.sandbox_instance.this["web-3"]' --incident INCIDENT`, 'apply'],
 ])('repair %s killed, then again', async (play, line, terraform) => {
   const { cast } = stage
   const person = { env: cast.repairer.env, cwd: cast.clone }
-  const argv = line.replace(/^reglaze /, '').split(' ').map((a) => a.replaceAll("'", ''))
+  const argv = line.replace(/^reglaze /, '').split(' ').map((a) => a.replaceAll("'", '').replace('INCIDENT', cast.incident))
+  await stage.ledger.look()
   const before = (await cast.find('instances', 'web-3')).id as string
   const running = startCli(person, argv)
   let over = false
   void running.ended.then(() => (over = true))
-  const begun = () => (terraform === '' ? true : processesOf(cast.clone).some((p) => isTerraform(p.command) && p.command.includes(` ${terraform} `)))
-  while (!over && !begun()) await new Promise((done) => setTimeout(done, 20))
-  await new Promise((done) => setTimeout(done, terraform === '' ? 400 : 120))
+  const begun = () => processesOf(cast.clone).some((p) => isTerraform(p.command) && p.command.includes(` ${terraform} `))
+  if (terraform === '') while (!over && !(await stage.ledger.look()).includes('quarantine.released'));
+  else {
+    while (!over && !begun()) await new Promise((done) => setTimeout(done, 20))
+    await new Promise((done) => setTimeout(done, 120))
+  }
   const { signal, code } = await running.kill()
-  kills.cases.push(`"reglaze repair ${play}" at ${terraform === '' ? '400 ms' : `its terraform ${terraform}`}: ${signal ?? `had ended with ${code}`}`)
+  kills.cases.push(`"reglaze repair ${play}" at ${terraform === '' ? 'its first entry' : `its terraform ${terraform}`}: ${signal ?? `had ended with ${code}`}`)
   const end = performance.now() + 45_000
   for (;;) {
     const again = await startCli(person, ['--json', ...argv]).ended

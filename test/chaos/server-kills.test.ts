@@ -1,7 +1,8 @@
 // Kill -9 of the server after every step of the story and in the middle of every step that goes through it. The story has
 // to go on each time with the same commands, and to end in the same end state.
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { waitFor } from '../../src/cli/io.ts'
 import * as story from '../../src/cli/demo/story.ts'
 import { runCli } from '../../src/cli/run.ts'
 import { startCli } from '../testing/cli.ts'
@@ -77,9 +78,11 @@ test('the server dies under a recorded terminal: the recording is uploaded when 
   const { world, cast } = stage
   story.writeCommands(world)
   const file = world.path('people', cast.dri, 'cut.rec')
-  writeFileSync(world.path('cut.sh'), 'echo before\nsleep 1\necho after\n')
+  const mark = world.path('mark')
+  writeFileSync(world.path('cut.sh'), `echo before\ntouch ${mark}; sleep 1\necho after\n`)
   const shell = startCli({ env: cast.person.env, cwd: cast.clone }, ['--json', 'record', 'shell', '--incident', cast.incident, '--grant', cast.grant, '--file', file, '--script', world.path('cut.sh')])
-  while (!(await stage.ledger.look()).includes('recording.opened'));
+  await waitFor(async () => existsSync(mark) || null, { timeoutMs: 20_000, everyMs: 20, what: () => 'the shell did not begin' })
+  await stage.ledger.look()
   await world.killServer('SIGKILL')
   const lost = await shell.ended
   expect(lost.code).toBe(6)
