@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { ReglazeError, type Route } from '../core/index.ts'
 import type { Config } from '../config/index.ts'
-import { publicKeyText, startSequencer } from '../ledger/index.ts'
+import { firstCheckpoint, publicKeyText, startSequencer } from '../ledger/index.ts'
 import { openStore, type Store } from '../store/index.ts'
 import { createRunner } from '../terraform/index.ts'
 import { certify } from './certify.ts'
@@ -79,7 +79,7 @@ async function start(o: ServeOptions, store: Store, log: Log, undo: (() => Promi
   const poll = setInterval(() => void reload().catch((error: unknown) => log.warn({ err: error }, 'the configuration could not be read')), 1000)
   undo.push(async () => clearInterval(poll))
   const config = () => current?.config ?? EMPTY
-  const sequencer = startSequencer(store, { keyDir, origin: 'reglaze.local/ledger', log, exportCheckpoint: (note) => exportCheckpoint({ note, key: async () => (await publicKeyText(store.db)) ?? '', dir: join(o.dataDir, 'checkpoints'), remote: o.checkpointRemote, log }) })
+  const sequencer = startSequencer(store, { keyDir, origin: 'reglaze.local/ledger', log, exportCheckpoint: (note) => exportCheckpoint({ note, first: async () => (await firstCheckpoint(store.db))?.note ?? null, key: async () => (await publicKeyText(store.db)) ?? '', dir: join(o.dataDir, 'checkpoints'), remote: o.checkpointRemote, log }) })
   undo.push(() => sequencer.stop())
   // A ledger that cannot be signed must not keep anybody inside: revoking goes on, certificates are refused.
   await sequencer.flush().catch((error: unknown) => log.error({ err: error }, 'the ledger cannot be signed; see the runbook "ledger inconsistent"'))
