@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Log } from './log.ts'
@@ -19,7 +19,11 @@ export async function exportCheckpoint(o: { note: string; first: () => Promise<s
     await rename(join(o.dir, `.${name}`), join(o.dir, name))
   }
   // The ledger's own first one: a data folder that was moved or made anew must not call a later one the first.
-  if (!existsSync(join(o.dir, 'first.checkpoint'))) await put('first.checkpoint', (await o.first()) ?? o.note)
+  const first = await readFile(join(o.dir, 'first.checkpoint'), 'utf8').catch(() => null)
+  const sameLog = first !== null && first.split('\n')[0] === o.note.split('\n')[0]
+  // A new epoch is another log: its first one takes the place, the old one is kept beside it.
+  if (first !== null && !sameLog) await put(`first.${(first.split('\n')[0] ?? '').replace(/[^\w.-]/g, '_')}.checkpoint`, first)
+  if (!sameLog) await put('first.checkpoint', (await o.first()) ?? o.note)
   await put('latest.checkpoint', o.note)
   await put('ledger.key', `${await o.key()}\n`)
   if (o.remote) await push(o.dir, o.remote)
@@ -32,7 +36,7 @@ async function push(dir: string, remote: string): Promise<void> {
   // Another server may have pushed meanwhile, or the data folder was moved: go on from what is there.
   const there = await git('fetch', '-q', remote, BRANCH).then(() => true, () => false)
   if (there) await git('reset', '-q', '--soft', 'FETCH_HEAD')
-  await git('add', '-A', '--', 'first.checkpoint', 'latest.checkpoint', 'ledger.key')
+  await git('add', '-A', '--', '*.checkpoint', 'ledger.key')
   await git('commit', '-q', '-m', 'checkpoint').catch(() => undefined)
   await git('push', '-q', remote, `HEAD:refs/heads/${BRANCH}`)
 }

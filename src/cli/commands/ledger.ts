@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { serverRoutes } from '../../client/index.ts'
 import { CORE, ReglazeError } from '../../core/index.ts'
@@ -24,4 +25,20 @@ export function ledgerCommands(program: Command, io: Io): void {
     const now = await client(io, g).call(serverRoutes.checkpoint)
     answer(io, g, now, () => `${now.key}\n\n${now.checkpoint ?? ''}`)
   })
+  ledger
+    .command('begin-epoch')
+    .description('the ledger goes on under a new name, because commits or its key were lost; into the database of the data folder, recorded as an entry')
+    .requiredOption('--reason <text>', 'what was lost, and how it is known')
+    .option('--data <folder>', 'data folder of the server', process.env['REGLAZE_DATA'] ?? '.reglaze/data')
+    .option('--database-url <url>', 'external database (or DATABASE_URL)')
+    .action(async (o: { reason: string; data: string; databaseUrl?: string }, cmd: Command) => {
+      const [{ openStore }, { beginEpoch }] = await Promise.all([import('../../store/index.ts'), import('../../ledger/index.ts')])
+      const store = await openStore({ dataDir: resolve(io.cwd, o.data), databaseUrl: o.databaseUrl ?? io.env['DATABASE_URL'], migrate: false })
+      try {
+        await beginEpoch(store.db, { actor: 'the data folder', reason: o.reason })
+      } finally {
+        await store.close()
+      }
+      answer(io, cmd.optsWithGlobals<Globals>(), { ok: true }, () => 'a new epoch has begun; keep its first checkpoint and its key, as at the first start')
+    })
 }
